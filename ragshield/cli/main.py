@@ -1,0 +1,92 @@
+"""The `ragshield` command: puts the commands together and turns errors into one line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import click
+import typer
+
+from ragshield import __version__
+from ragshield.cli.console import err
+from ragshield.errors import RagshieldError
+
+app = typer.Typer(
+    name="ragshield",
+    help="Guard, scan and clean the knowledge base behind a RAG application.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ragshield {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error.", show_default=False)
+    ] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Show the version.", callback=_version, is_eager=True,
+            show_default=False,
+        ),
+    ] = False,
+) -> None:
+    """Guard, scan and clean the knowledge base behind a RAG application.
+
+    Exit codes: 0 clean or done, 1 findings, 2 usage or configuration error,
+    3 incomplete.
+    """
+    if debug:
+        os.environ["RAGSHIELD_DEBUG"] = "1"
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit code; every error is one line on stderr."""
+    debug = "--debug" in (sys.argv if arguments is None else arguments)
+    try:
+        code = app(args=arguments, standalone_mode=False, prog_name="ragshield")
+    except click.exceptions.Abort:
+        return _fail("interrupted; what was done is kept", 3)
+    except click.ClickException as error:
+        if debug:
+            raise
+        context = getattr(error, "ctx", None)
+        hint = f"; see: {context.command_path} --help" if context else ""
+        return _fail(f"{error.format_message().rstrip('.')}{hint}", 2)
+    except KeyboardInterrupt:
+        return _fail("interrupted; what was done is kept, the same command goes on from there", 3)
+    except BrokenPipeError:
+        # The reader (head, less) went away: not an error, and nothing more can be said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 3
+    except RagshieldError as error:
+        if debug:
+            raise
+        return _fail(str(error), error.exit_code)
+    except Exception as error:
+        if debug:
+            raise
+        return _fail(f"internal error: {type(error).__name__}: {error} (--debug shows where)", 3)
+    return code if isinstance(code, int) else 0
+
+
+def _fail(message: str, code: int) -> int:
+    err.print(f"ragshield: {' '.join(message.split())}", soft_wrap=True, markup=False)
+    return code
+
+
+def main() -> None:
+    """Console entry point."""
+    sys.exit(run())

@@ -1,0 +1,36 @@
+"""Errors that a user can act on; every message is one line that says what to do."""
+
+from __future__ import annotations
+
+
+class RagshieldError(Exception):
+    """Base of all errors that ragshield raises on purpose.
+
+    Attributes:
+        exit_code: what the command line exits with: 2 for usage and configuration,
+            3 for work that could not be completed.
+    """
+
+    exit_code = 2
+
+
+class UsageError(RagshieldError):
+    """An argument, option or configuration value that is not allowed."""
+
+
+class InputError(RagshieldError):
+    """Data that cannot be read: malformed JSONL, TOML, a bad plan, a wrong dimension."""
+
+
+class StoreError(RagshieldError):
+    """A store that is missing, corrupt, empty, untrusted or unreachable."""
+
+
+class MissingExtraError(RagshieldError):
+    """An optional dependency is not installed; the message names the pip command."""
+
+
+class IncompleteError(RagshieldError):
+    """Work was started and could not be finished; what was done is kept."""
+
+    exit_code = 3

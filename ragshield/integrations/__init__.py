@@ -1,0 +1,1 @@
+"""Adapters that put a guard inside other frameworks."""

@@ -1,0 +1,52 @@
+"""A retriever over a store: one embedding for the question, none for the passages."""
+
+from __future__ import annotations
+
+from ragshield.errors import InputError, UsageError
+from ragshield.protocols import Encoder, Store
+from ragshield.records import Retrieval
+
+
+class StoreRetriever:
+    """Retrieve from a store with the encoder that filled it.
+
+    Args:
+        store: an open store.
+        encoder: must give vectors as wide as the store's.
+
+    Raises:
+        InputError: the encoder's dimension is not the store's.
+    """
+
+    def __init__(self, store: Store, encoder: Encoder) -> None:
+        check_dimensions(store, encoder)
+        self.store = store
+        self.encoder = encoder
+
+    def retrieve(self, question: str, k: int = 10) -> Retrieval:
+        """The k nearest passages with their stored vectors, best first.
+
+        Raises:
+            UsageError: the question is empty or k < 1.
+        """
+        check_question(question, k)
+        vector = self.encoder.encode([question])[0]
+        found = self.store.search(vector, k)
+        return Retrieval(question, found.hits, found.vectors, vector)
+
+
+def check_question(question: str, k: int = 1) -> None:
+    """Refuse what no retriever can work with."""
+    if not question.strip():
+        raise UsageError("the question is empty; ask with at least one word")
+    if k < 1:
+        raise UsageError(f"k is {k}; it must be at least 1")
+
+
+def check_dimensions(store: Store, encoder: Encoder) -> None:
+    """Refuse an encoder whose vectors cannot be the store's."""
+    if store.dim is not None and store.dim != encoder.dim:
+        raise InputError(
+            f"encoder '{encoder.name}' gives {encoder.dim} dimensions, {store.url} holds "
+            f"{store.dim}; use the encoder that filled the store (--encoder)"
+        )

@@ -1,0 +1,1 @@
+"""Screens, one per file: what judges stored passages with no question at hand."""

@@ -1,0 +1,49 @@
+"""From a URL to an open store."""
+
+from __future__ import annotations
+
+from typing import Literal, cast, overload
+
+from ragshield import registry
+from ragshield.errors import UsageError
+from ragshield.protocols import MutableStore, Store
+
+_EXAMPLES = "chroma:./db#docs, chroma+http://localhost:8000#docs, jsonl:docs.jsonl, memory:"
+
+
+@overload
+def open_store(
+    url: str, *, writable: Literal[False] = False, trust_collection_config: bool = False
+) -> Store: ...
+@overload
+def open_store(
+    url: str, *, writable: Literal[True], trust_collection_config: bool = False
+) -> MutableStore: ...
+def open_store(
+    url: str, *, writable: bool = False, trust_collection_config: bool = False
+) -> Store | MutableStore:
+    """Open a knowledge base that exists.
+
+    Args:
+        url: `chroma:PATH#COLLECTION`, `chroma+http://HOST:PORT#COLLECTION`,
+            `jsonl:FILE` or `memory:NAME`.
+        writable: give a store that can add and delete. Without it, the object that
+            comes back has no method that changes anything.
+        trust_collection_config: let Chroma build an embedding function that the
+            collection persisted and that is not on the list of known ones. It can run
+            code of whoever wrote the collection; off unless you say so.
+
+    Raises:
+        UsageError: the URL is not one of the forms above.
+        StoreError: nothing there, or it is corrupt, unreachable or untrusted.
+    """
+    scheme, colon, _ = url.partition(":")
+    if not colon or scheme not in registry.names("store"):
+        known = ", ".join(registry.names("store"))
+        raise UsageError(
+            f"store URL '{url}' starts with no known scheme ({known}); "
+            f"write it like one of: {_EXAMPLES}"
+        )
+    opener = registry.load("store", scheme)
+    store = opener(url, writable=writable, trust_collection_config=trust_collection_config)
+    return cast("Store | MutableStore", store)
