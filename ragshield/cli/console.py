@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from ragshield.protocols import Encoder
+from ragshield.records import Vectors
 
 out = Console(soft_wrap=False, highlight=False)
 """Results: standard output."""
@@ -60,14 +61,14 @@ def progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
         yield lambda steps: bar.advance(task, steps)
 
 
-def embed(encoder: Encoder, texts: list[str], what: str = "Embedding"):  # type: ignore[no-untyped-def]
-    """Embed with a progress bar, in steps small enough to show one."""
+def embed(encoder: Encoder, texts: Sequence[str], what: str = "Embedding") -> Vectors:
+    """Embed with a progress bar: (n, dim) float32."""
     import numpy as np
 
-    rows = []
+    rows = [encoder.encode([])]
     with progress(what, len(texts)) as advance:
+        # Steps small enough for the bar to move, large enough for full batches.
         for start in range(0, len(texts), 256):
-            part = texts[start : start + 256]
-            rows.append(encoder.encode(part))
-            advance(len(part))
-    return np.vstack(rows) if rows else encoder.encode([])
+            rows.append(encoder.encode(texts[start : start + 256]))
+            advance(len(rows[-1]))
+    return np.vstack(rows)

