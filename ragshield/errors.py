@@ -30,6 +30,12 @@ class MissingExtraError(RagshieldError):
     """An optional dependency is not installed; the message names the pip command."""
 
 
+class PluginError(RagshieldError):
+    """A plugin broke its contract: invented a passage, left one unjudged, returned no verdict."""
+
+    exit_code = 3
+
+
 class IncompleteError(RagshieldError):
     """Work was started and could not be finished; what was done is kept."""
 
