@@ -209,7 +209,7 @@ def _limits(found: Rate) -> tuple[float, float, float]:
 
 def _sign_test(n_more: int, n_less: int) -> float:
     n = n_more + n_less
-    tail = sum(math.comb(n, i) for i in range(min(n_more, n_less) + 1)) / 2**n
+    tail: float = sum(math.comb(n, i) for i in range(min(n_more, n_less) + 1)) / 2**n
     return min(1.0, 2 * tail)
 
 
@@ -233,4 +233,4 @@ def _student_quantile(confidence: float, df: int) -> float:
         (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
         (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
     )
-    return z + sum(term / df ** (i + 1) for i, term in enumerate(terms))
+    return z + sum(term / float(df) ** (i + 1) for i, term in enumerate(terms))
