@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from ragshield.errors import InputError, RagshieldError, UsageError
-from ragshield.experiment import Experiment
+from ragshield.experiment.design import Experiment
 from ragshield.files import read_text
 from ragshield.records import Kind, Spec
 

@@ -14,7 +14,7 @@ from ragshield.records import Kind, Spec
 from ragshield.results import Header, Trial, TrialKey
 
 if TYPE_CHECKING:
-    from ragshield.trials import Progress
+    from ragshield.experiment.trials import Progress
 
 Planted: TypeAlias = Literal["all", "own"]
 
@@ -80,14 +80,14 @@ class Experiment:
 
     @classmethod
     def from_toml(cls, path: Path | str) -> Experiment:
-        """Read an experiment file; the format is in `ragshield.experiment_config`.
+        """Read an experiment file; the format is in `ragshield.experiment.config`.
 
         Raises:
             InputError: the file is missing, not UTF-8 or not TOML (line and column in
                 the message).
             UsageError: an unknown key or plugin name, or a value that is not allowed.
         """
-        from ragshield.experiment_config import read_experiment
+        from ragshield.experiment.config import read_experiment
 
         return read_experiment(Path(path))
 
@@ -135,7 +135,7 @@ class Experiment:
             RagshieldError: a plugin refuses its parameters, a corpus cannot be loaded or
                 has no targets, or the encoder or reader fails.
         """
-        from ragshield.trials import run_trials
+        from ragshield.experiment.trials import run_trials
 
         return run_trials(
             self, skip=skip, cache=cache, encoder=encoder, reader=reader, progress=progress

@@ -13,9 +13,9 @@ import numpy as np
 from ragshield import registry
 from ragshield.encoders.open import open_encoder
 from ragshield.errors import InputError
-from ragshield.experiment import NONE, Experiment
+from ragshield.experiment.design import NONE, Experiment
+from ragshield.experiment.planting import Asked, CleanIndex, Plot, craft_all
 from ragshield.metrics import answer_correct, attack_succeeded
-from ragshield.planting import Asked, CleanIndex, Plot, craft_all
 from ragshield.protocols import Attack, Defender, Encoder, Reader
 from ragshield.records import Corpus, Passage, Retrieval, Spec, Target, Vectors
 from ragshield.results import Trial, TrialKey
