@@ -4,46 +4,51 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ragshield.readers.expected import expected_kind, of_kind
-from ragshield.readers.segments import Segment, segments, stems
+from ragshield.readers.expected import asked_class, expected_kind, words_of_kind
+from ragshield.readers.segments import Segment, as_segment, is_relation, segments, stem
 from ragshield.records import Passage
+from ragshield.text import content_words, words
 
 UNKNOWN = "I don't know"
-"""What every reader says when the passages give no answer."""
+"""What a reader says when the passages give no answer."""
 
-_NEIGHBOUR = 0.6  # a question word next door counts less than one in the sentence itself
-_ELSEWHERE = 0.3  # and less again anywhere else in the passage
-_KIND = 0.35  # a sentence without the kind of answer asked for keeps this share
-
-
-@dataclass(frozen=True, slots=True)
-class _Rated:
-    rating: float
-    relevance: float
-    text: str
+# Chosen by reason, checked on four data sets: each may be halved or doubled and no rate
+# measured there moves by more than 0.05.
+_IN_NEIGHBOUR, _IN_PASSAGE = 0.5, 0.2  # worth of a question word outside the sentence itself
+_NAME_OUTSIDE = 0.9  # worth of a name there: "it" and "she" stand for names
+_NAME_WEIGHT = 0.7  # what is asked tells sentences about one name apart, the name does not
+_BRIDGED = 0.8  # worth of a passage that is linked to the question by another passage only
+_OTHER_KIND = 0.2  # worth of a sentence without the kind of answer asked for
+_AGREEMENT = 0.75  # exponent: twice as many agreeing passages count 1.7 times
 
 
 class ExtractiveReader:
     """Quote the sentence that the given passages support best; needs no model.
 
-    A sentence is rated by relevance times support. Relevance: the share of the question's
-    content words it covers, weighted by how rare they are among the given passages; a
-    word found only in the sentence before or after, or elsewhere in the same passage,
-    counts less (a pronoun stands for a neighbour's name). Support: how many passages
-    use the sentence's own new words, the words it adds to the question. A question, and a
-    sentence that adds nothing to the question, is never an answer.
+    A sentence is rated by relevance times support.
 
-    The answer does not depend on the order of the passages, except that the earlier
-    passage, then the earlier sentence, wins a tie. Works on words, so on any script that
-    separates them; the kind of answer expected ("who": a name) is known for English.
+    Relevance is the share of the question's content words that it covers, rare ones
+    among the given passages weighing more. A word in the sentence before or after counts
+    half, a name almost fully (a pronoun stands for it). A passage that has less than half
+    of every name in the question is about somebody else and is not read, unless it
+    shares a name with one that has a whole one, as a second hop does.
+
+    Support is how many passages use the words that the sentence adds to the question:
+    those of the kind asked for where the question tells ("who": names, "when": dates),
+    else all. It counts passages, so five that say the same outvote one that does not: the
+    weakness that poisoning uses, and the reason why this reader shows it.
+
+    A question is no answer, and neither is a sentence that adds nothing to the question.
+    The order of the passages does not matter, except that a tie goes to the earlier
+    passage and then to the earlier sentence. Relation words, stems and kinds of answer are
+    English; names need capitals; other scripts are read by plain word overlap.
 
     Args:
-        min_relevance: [0, 1]; below this share of the question's words the reader says
-            "I don't know".
+        min_relevance: [0, 1]; where no sentence reaches it, the answer is "I don't know".
 
     Raises:
         ValueError: min_relevance outside [0, 1].
@@ -51,65 +56,154 @@ class ExtractiveReader:
 
     name: ClassVar[str] = "extractive"
 
-    def __init__(self, *, min_relevance: float = 0.25) -> None:
+    def __init__(self, *, min_relevance: float = 0.05) -> None:
         if not 0 <= min_relevance <= 1:
             raise ValueError(f"min_relevance is {min_relevance}; it must be within [0, 1]")
         self._min_relevance = min_relevance
 
     def answer(self, question: str, passages: Sequence[Passage]) -> str:
         """The best-supported sentence, or "I don't know" when none is relevant."""
-        asked = stems(question)
-        if not asked:
+        if not words(question):
             return UNKNOWN
-        split = [segments(passage.text, question, asked) for passage in passages]
-        spread = [frozenset().union(*(s.stems for s in parts)) for parts in split]
-        n_using = Counter(stem for found in spread for stem in found)
-        weights = {stem: _rarity(n_using[stem], len(split)) for stem in asked}
+        split = [segments(passage.text, question) for passage in passages]
+        about = _About.of(question, split)
         kind = expected_kind(question)
-        best: _Rated | None = None
-        for parts, everywhere in zip(split, spread, strict=True):
-            for i, part in enumerate(parts):
-                if not part.answers:
+        read = [_read(parts, about) for parts in split]
+        n_using = Counter(found for passage in read for found in passage.all)
+        weights = about.weights(n_using, len(read))
+        best, best_rating = UNKNOWN, 0.0
+        for passage, link in zip(read, _links(read, about, weights), strict=True):
+            for i, (part, own) in enumerate(zip(passage.parts, passage.stems, strict=True)):
+                new = own - about.asked
+                if not new or not link or part.text.endswith("?"):
                     continue
-                near = parts[max(0, i - 1) : i + 2]
-                relevance = _relevance(part, near, everywhere, weights)
+                near = own.union(*passage.stems[max(0, i - 1) : i + 2])
+                relevance = link * _covered(own, near, passage.all, weights, about.asked_names)
                 if relevance < self._min_relevance:
                     continue
-                support = _support(part, asked, n_using, len(split))
-                fit = 1.0 if of_kind(kind, part, asked) else _KIND
-                rating = round(relevance * support * fit, 12)
-                if best is None or rating > best.rating:
-                    best = _Rated(rating, relevance, part.text)
-        return UNKNOWN if best is None else best.text
+                fitting = words_of_kind(kind, part, about.names) - about.asked_words
+                agreeing = {stem(word, about.names) for word in fitting} or new
+                fit = 1.0 if fitting or kind == "any" else _OTHER_KIND
+                support = _support([n_using[word] for word in agreeing], len(read))
+                # Rounded, so that sums of the same numbers in another order are a tie.
+                rating = round(relevance * fit * support, 9)
+                if rating > best_rating:
+                    best, best_rating = part.text, rating
+        return best
 
 
-def _rarity(n_using: int, n_passages: int) -> float:
-    return math.log(1 + (n_passages + 1) / (n_using + 0.5))
+@dataclass(frozen=True, slots=True)
+class _About:
+    """What a question asks, seen with the passages that name things.
+
+    Attributes:
+        asked_words: its content words; asked: their stems.
+        names: words that are names, here or in the passages.
+        asked_names: stems of its names; name_runs: those of each run of them.
+    """
+
+    asked_words: frozenset[str]
+    asked: frozenset[str]
+    names: frozenset[str]
+    asked_names: frozenset[str]
+    name_runs: tuple[frozenset[str], ...]
+
+    @classmethod
+    def of(cls, question: str, split: Iterable[Sequence[Segment]]) -> _About:
+        names = _names([as_segment(question)]) | _names(part for parts in split for part in parts)
+        names -= asked_class(question)
+        asked_words = frozenset(content_words(question) or words(question))
+        runs: list[set[str]] = [set()]
+        for word in words(question):
+            if word in names:
+                runs[-1].add(stem(word, names))
+            elif runs[-1]:
+                runs.append(set())
+        return cls(
+            asked_words=asked_words,
+            asked=frozenset(stem(word, names) for word in asked_words),
+            names=names,
+            asked_names=frozenset(stem(word, names) for word in asked_words & names),
+            name_runs=tuple(frozenset(run) for run in runs if run),
+        )
+
+    def weights(self, n_using: Mapping[str, int], n_passages: int) -> dict[str, float]:
+        """The weight of each stem of the question: rarer in the passages, heavier."""
+        return {
+            word: math.log(1 + (n_passages + 1) / (n_using[word] + 0.5))
+            * (_NAME_WEIGHT if word in self.asked_names else 1.0)
+            for word in self.asked
+        }
 
 
-def _relevance(
-    part: Segment,
-    near: Sequence[Segment],
-    everywhere: frozenset[str],
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A passage: its sentences, their stems, all stems, and the stems that are names."""
+
+    parts: Sequence[Segment]
+    stems: Sequence[frozenset[str]]
+    all: frozenset[str]
+    names: frozenset[str]
+
+
+def _read(parts: Sequence[Segment], about: _About) -> _Read:
+    found = [frozenset(stem(word, about.names) for word in part.words) for part in parts]
+    names = (stem(word, about.names) for part in parts for word in part.words & about.names)
+    return _Read(parts, found, frozenset().union(*found), frozenset(names))
+
+
+def _names(parts: Iterable[Segment]) -> frozenset[str]:
+    """Words that are always written with a capital."""
+    inside: set[str] = set()
+    first: set[str] = set()
+    plain: set[str] = set()
+    for part in parts:
+        inside |= part.names
+        first |= part.first
+        plain |= part.plain
+    return frozenset((inside | {word for word in first if not is_relation(word)}) - plain)
+
+
+def _links(read: Sequence[_Read], about: _About, weights: Mapping[str, float]) -> list[float]:
+    """How far each passage is about what the question names: [0, 1], 0 = not at all."""
+    if not about.name_runs:
+        return [1.0] * len(read)
+    direct = []
+    for passage in read:
+        shares = [
+            math.fsum(weights.get(word, 0.0) for word in run & passage.all)
+            / (math.fsum(weights.get(word, 0.0) for word in run) or 1.0)
+            for run in about.name_runs
+        ]
+        direct.append(max(shares))
+    whole = (passage.names for passage, link in zip(read, direct, strict=True) if link == 1)
+    bridges = frozenset().union(*whole) - about.asked
+    return [
+        max(link if link >= 0.5 else 0.0, _BRIDGED if passage.names & bridges else 0.0)
+        for passage, link in zip(read, direct, strict=True)
+    ]
+
+
+def _covered(
+    own: Set[str],
+    near: Set[str],
+    everywhere: Set[str],
     weights: Mapping[str, float],
+    names: Set[str],
 ) -> float:
-    around = frozenset().union(*(s.stems for s in near))
-    covered = []
-    for stem, weight in weights.items():
-        if stem in part.stems:
-            covered.append(weight)
-        elif stem in around:
-            covered.append(weight * _NEIGHBOUR)
-        elif stem in everywhere:
-            covered.append(weight * _ELSEWHERE)
-    return math.fsum(covered) / math.fsum(weights.values())
+    """Share of the question's weight that a sentence covers, itself or by its surroundings."""
+    total = []
+    for word, weight in weights.items():
+        if word in own:
+            total.append(weight)
+        elif word in everywhere and word in names:
+            total.append(weight * _NAME_OUTSIDE)
+        elif word in everywhere:
+            total.append(weight * (_IN_NEIGHBOUR if word in near else _IN_PASSAGE))
+    return math.fsum(total) / math.fsum(weights.values())
 
 
-def _support(
-    part: Segment, asked: frozenset[str], n_using: Mapping[str, int], n_passages: int
-) -> float:
-    new = sorted((n_using[stem] for stem in part.stems - asked), reverse=True)
-    if not new:
-        return 0.0
-    top = new[:3]
-    return math.sqrt(sum(top) / len(top) / n_passages)
+def _support(n_using: Sequence[int], n_passages: int) -> float:
+    """How far the passages agree on a sentence's new words, by the two most used: (0, 1]."""
+    most = sorted(n_using, reverse=True)[:2]
+    return float((sum(most) / len(most) / n_passages) ** _AGREEMENT)

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 
-from ragshield.text import content_words, sentences, words
+from ragshield.text import STOP_WORDS, content_words, sentences, words
 
 _MAX_WORDS = 80
-_SUFFIXES = ("ations", "ation", "ings", "ing", "edly", "ed", "ers", "er", "ies", "es", "s", "ly", "e", "y")
+_SUFFIXES = (
+    *("ations", "ation", "ings", "ing", "edly", "ed", "ers", "er", "ies", "es", "s", "ly", "e"),
+    "y",
+)
+_FOOTNOTE = re.compile(r"(?<=[.!?])((?:\[[^\[\]]{1,20}\])+)\s+")
+# Ends that `sentences` does not see: full-width stops, and a stop before another script.
+_END = re.compile(r"(?<=[\u3002\uff01\uff1f\u0964])|(?<=[.!?])\s+(?=[^\x00-\u024f])")
+_INITIAL = re.compile(r"(?<!\w)(?:[^\W\d_a-z]|Mrs?|Dr|St|Jr|No)\.$")
+_CAPITALISED = re.compile(r"(?<!\w)[^\W\d_a-zß-öø-ÿ]\w*(?:['\u2019]\w+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,19 +28,41 @@ class Segment:
 
     Attributes:
         text: as written.
-        stems: stems of its content words.
-        answers: whether it may be given as an answer: it is not a question and says
-            something that the question does not.
+        words: its content words, lower-cased.
+        names: words written with a capital inside the sentence.
+        first: its first word if written with a capital, which may or may not be a name.
+        plain: words written without a capital.
     """
 
     text: str
-    stems: frozenset[str]
-    answers: bool
+    words: frozenset[str]
+    names: frozenset[str]
+    first: frozenset[str]
+    plain: frozenset[str]
 
 
-def stem(word: str) -> str:
-    """A crude English stem: one common ending removed where four letters remain."""
-    word = re.sub(r"['’]s$", "", word)
+@cache
+def _relations() -> Mapping[str, str]:
+    lines = files("ragshield.readers").joinpath("relations.txt").read_text("utf-8").splitlines()
+    groups = [line.split() for line in lines if line and not line.startswith("#")]
+    return {word: f"={group[0]}" for group in reversed(groups) for word in group}
+
+
+def is_relation(word: str) -> bool:
+    """Whether a word asks for or states one of the listed relations."""
+    return word in _relations()
+
+
+def stem(word: str, names: Set[str] = frozenset()) -> str:
+    """One word for many: its group of relation words, or the word less a common ending.
+
+    Args:
+        word: lower-cased.
+        names: words that are names here, which belong to no relation.
+    """
+    if word not in names and (group := _relations().get(word)):
+        return group
+    word = re.sub(r"['\u2019]s$", "", word)
     if not word.isalpha():
         return word
     for suffix in _SUFFIXES:
@@ -42,24 +74,43 @@ def stem(word: str) -> str:
     return word
 
 
-def stems(text: str) -> frozenset[str]:
-    """Stems of the content words; of all words where there are no others."""
-    return frozenset(stem(w) for w in content_words(text) or words(text))
-
-
-def segments(text: str, question: str, asked: frozenset[str]) -> list[Segment]:
+def segments(text: str, question: str) -> list[Segment]:
     """The sentences of one passage, in order.
 
     A verbatim copy of the question is cut out as a segment of its own: it tells what the
     next sentence is about, as in a list of questions and answers, and is no answer.
     """
-    return [
-        Segment(part, found, not part.endswith("?") and bool(found - asked))
-        for piece in _around_echo(text, question)
-        for sentence in sentences(piece)
-        for part in _short(sentence)
-        if (found := frozenset(stem(w) for w in content_words(part))) or True
-    ]
+    found: list[Segment] = []
+    for piece in _around_echo(text, question):
+        for sentence in _whole(sentences(_END.sub("\n", _FOOTNOTE.sub(r"\1\n", piece)))):
+            found.extend(as_segment(part) for part in _short(sentence))
+    return found
+
+
+def _whole(parts: Iterable[str]) -> Iterator[str]:
+    """Sentences put together again that were cut after an initial ("John B." "Watson")."""
+    held: list[str] = []
+    for part in parts:
+        held.append(part)
+        if not _INITIAL.search(part):
+            yield " ".join(held)
+            held.clear()
+    if held:
+        yield " ".join(held)
+
+
+def as_segment(text: str) -> Segment:
+    """One sentence with its words sorted out."""
+    capitals = [words(match) for match in _CAPITALISED.findall(text)]
+    opening = words(text)[:1]
+    starts = bool(capitals) and capitals[0][:1] == opening
+    return Segment(
+        text=text,
+        words=frozenset(content_words(text)),
+        names=frozenset(w for found in capitals[starts:] for w in found) - STOP_WORDS,
+        first=frozenset(opening if starts else ()) - STOP_WORDS,
+        plain=frozenset(words(_CAPITALISED.sub(" ", text))),
+    )
 
 
 def _around_echo(text: str, question: str) -> Iterator[str]:
