@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -16,13 +16,14 @@ from ragshield.text import content_words, words
 UNKNOWN = "I don't know"
 """What a reader says when the passages give no answer."""
 
-# Chosen by reason, checked on four data sets: each may be halved or doubled and no rate
-# measured there moves by more than 0.05.
+# Chosen by reason, not tuned: checked on four data sets, each may be halved or raised by half
+# and no accuracy or attack success rate measured there moves by more than 0.08.
 _IN_NEIGHBOUR, _IN_PASSAGE = 0.5, 0.2  # worth of a question word outside the sentence itself
 _NAME_OUTSIDE = 0.9  # worth of a name there: "it" and "she" stand for names
 _NAME_WEIGHT = 0.7  # what is asked tells sentences about one name apart, the name does not
 _BRIDGED = 0.8  # worth of a passage that is linked to the question by another passage only
 _OTHER_KIND = 0.2  # worth of a sentence without the kind of answer asked for
+_HAS_A_SAY = 0.3  # share of the best relevance from which a sentence counts as support
 _AGREEMENT = 0.75  # exponent: twice as many agreeing passages count 1.7 times
 
 
@@ -33,14 +34,14 @@ class ExtractiveReader:
 
     Relevance is the share of the question's content words that it covers, rare ones
     among the given passages weighing more. A word in the sentence before or after counts
-    half, a name almost fully (a pronoun stands for it). A passage that has less than half
-    of every name in the question is about somebody else and is not read, unless it
+    half, a name almost fully (a pronoun stands for it). A passage that has no more than half
+    of any name in the question is about somebody else and is not read, unless it
     shares a name with one that has a whole one, as a second hop does.
 
-    Support is how many passages use the words that the sentence adds to the question:
-    those of the kind asked for where the question tells ("who": names, "when": dates),
-    else all. It counts passages, so five that say the same outvote one that does not: the
-    weakness that poisoning uses, and the reason why this reader shows it.
+    Support is how many passages use, in a relevant sentence, the words that the sentence
+    adds to the question: those of the kind asked for where the question tells ("who":
+    names, "when": dates), else all. It counts passages, so five that say the same outvote
+    one that does not: the weakness that poisoning uses, and why this reader shows it.
 
     A question is no answer, and neither is a sentence that adds nothing to the question.
     The order of the passages does not matter, except that a tie goes to the earlier
@@ -56,7 +57,7 @@ class ExtractiveReader:
 
     name: ClassVar[str] = "extractive"
 
-    def __init__(self, *, min_relevance: float = 0.05) -> None:
+    def __init__(self, *, min_relevance: float = 0.03) -> None:
         if not 0 <= min_relevance <= 1:
             raise ValueError(f"min_relevance is {min_relevance}; it must be within [0, 1]")
         self._min_relevance = min_relevance
@@ -71,24 +72,27 @@ class ExtractiveReader:
         read = [_read(parts, about) for parts in split]
         n_using = Counter(found for passage in read for found in passage.all)
         weights = about.weights(n_using, len(read))
+        candidates = [
+            candidate
+            for n, (passage, link) in enumerate(
+                zip(read, _links(read, about, weights), strict=True)
+            )
+            for candidate in _candidates(n, passage, link, about, weights)
+            if candidate.relevance >= self._min_relevance
+        ]
+        n_saying = _n_saying(candidates)
         best, best_rating = UNKNOWN, 0.0
-        for passage, link in zip(read, _links(read, about, weights), strict=True):
-            for i, (part, own) in enumerate(zip(passage.parts, passage.stems, strict=True)):
-                new = own - about.asked
-                if not new or not link or part.text.endswith("?"):
-                    continue
-                near = own.union(*passage.stems[max(0, i - 1) : i + 2])
-                relevance = link * _covered(own, near, passage.all, weights, about.asked_names)
-                if relevance < self._min_relevance:
-                    continue
-                fitting = words_of_kind(kind, part, about.names) - about.asked_words
-                agreeing = {stem(word, about.names) for word in fitting} or new
-                fit = 1.0 if fitting or kind == "any" else _OTHER_KIND
-                support = _support([n_using[word] for word in agreeing], len(read))
-                # Rounded, so that sums of the same numbers in another order are a tie.
-                rating = round(relevance * fit * support, 9)
-                if rating > best_rating:
-                    best, best_rating = part.text, rating
+        for candidate in candidates:
+            fitting = words_of_kind(kind, candidate.part, about.names) - about.asked_words
+            agreeing = {
+                stem(word, about.names) for word in fitting
+            } or candidate.stems - about.asked
+            fit = 1.0 if fitting or kind == "any" else _OTHER_KIND
+            support = _support([n_saying[word] for word in agreeing], len(read))
+            # Rounded, so that sums of the same numbers in another order are a tie.
+            rating = round(candidate.relevance * fit * support, 9)
+            if rating > best_rating:
+                best, best_rating = candidate.part.text, rating
         return best
 
 
@@ -179,7 +183,7 @@ def _links(read: Sequence[_Read], about: _About, weights: Mapping[str, float]) -
     whole = (passage.names for passage, link in zip(read, direct, strict=True) if link == 1)
     bridges = frozenset().union(*whole) - about.asked
     return [
-        max(link if link >= 0.5 else 0.0, _BRIDGED if passage.names & bridges else 0.0)
+        max(link if link > 0.5 else 0.0, _BRIDGED if passage.names & bridges else 0.0)
         for passage, link in zip(read, direct, strict=True)
     ]
 
@@ -201,6 +205,36 @@ def _covered(
         elif word in everywhere:
             total.append(weight * (_IN_NEIGHBOUR if word in near else _IN_PASSAGE))
     return math.fsum(total) / math.fsum(weights.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A sentence that may be the answer, from passage n."""
+
+    n: int
+    part: Segment
+    stems: frozenset[str]
+    relevance: float
+
+
+def _candidates(
+    n: int, passage: _Read, link: float, about: _About, weights: Mapping[str, float]
+) -> Iterator[_Candidate]:
+    if not link:
+        return
+    for i, (part, own) in enumerate(zip(passage.parts, passage.stems, strict=True)):
+        if own <= about.asked or part.text.endswith(("?", "\uff1f", "\u061f")):
+            continue
+        near = own.union(*passage.stems[max(0, i - 1) : i + 2])
+        covered = _covered(own, near, passage.all, weights, about.asked_names)
+        yield _Candidate(n, part, own, link * covered)
+
+
+def _n_saying(candidates: Sequence[_Candidate]) -> Counter[str]:
+    """How many passages use a word in a sentence that is relevant enough to have a say."""
+    enough = _HAS_A_SAY * max((c.relevance for c in candidates), default=0.0)
+    said = {(word, c.n) for c in candidates if c.relevance >= enough for word in c.stems}
+    return Counter(word for word, _ in said)
 
 
 def _support(n_using: Sequence[int], n_passages: int) -> float:
