@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
@@ -117,7 +117,7 @@ class Experiment:
         encoder: Encoder | None = None,
         reader: Reader | None = None,
         progress: Progress | None = None,
-    ) -> Iterator[Trial]:
+    ) -> Generator[Trial, None, None]:
         """Run it, giving each trial as it is done.
 
         The order is corpus, seed, attack, question, defender, as written. With the same

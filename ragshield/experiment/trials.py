@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TypeAlias, cast
@@ -40,7 +40,7 @@ def run_trials(
     encoder: Encoder | None,
     reader: Reader | None,
     progress: Progress | None,
-) -> Iterator[Trial]:
+) -> Generator[Trial, None, None]:
     """What `Experiment.run` does; the arguments are described there."""
     run = _Run(
         experiment,
@@ -77,7 +77,7 @@ class _Run:
         for spec in self.experiment.defenders.values():
             self._build(spec)
 
-    def corpus(self, label: str, spec: Spec) -> Iterator[Trial]:
+    def corpus(self, label: str, spec: Spec) -> Generator[Trial, None, None]:
         corpus = cast("Corpus", self._build(spec))
         targets = _targets(label, corpus, attacked=len(self.experiment.attacks) > 1)
         drawn = {seed: self._draw(targets, seed) for seed in self.experiment.seeds}
@@ -98,7 +98,7 @@ class _Run:
 
     def _attack(
         self, corpus: str, seed: int, attack: str, index: CleanIndex, questions: list[Asked]
-    ) -> Iterator[Trial]:
+    ) -> Generator[Trial, None, None]:
         pending = [self._pending(corpus, seed, attack, q.target) for q in questions]
         if not any(pending):
             return
