@@ -11,6 +11,8 @@ from typer.exceptions import TyperException
 
 from ragshield import __version__
 from ragshield.cli import list as list_command
+from ragshield.cli import run as run_command
+from ragshield.cli import table as table_command
 from ragshield.cli.console import err
 from ragshield.errors import RagshieldError
 
@@ -55,6 +57,8 @@ def root(
 
 
 app.command("list")(list_command.list_plugins)
+app.command("run")(run_command.run)
+app.command("table")(table_command.table)
 
 
 def run(arguments: list[str] | None = None) -> int:
