@@ -46,7 +46,12 @@ def load(*, towns: int = 8, targets: bool = True) -> Corpus:
     names = [f"Town{number}" for number in range(towns)]
     passages, found = [], []
     for name in names:
-        passages.append(Passage(f"{name}-mayor", f"Mayor of {name}: right{name} governs."))
+        passages.append(
+            Passage(
+                f"{name}-mayor",
+                f"The mayor of {name} is right{name}.",
+            )
+        )
         passages.append(Passage(f"{name}-river", f"{name} lies on the river water{name}."))
         question = Question(f"q-{name}", f"Who is the mayor of {name}?", (f"right{name}",))
         found.append(Target(question, f"wrong{name}"))
@@ -71,7 +76,7 @@ class ToyAttack:
         return [
             Passage(
                 f"poison-{target.question.id}-{i}",
-                f"{target.question.text} {target.wrong_answer}, {word}.",
+                f"{target.question.text} {target.question.text} {target.wrong_answer}, {word}.",
             )
             for i, word in enumerate(words)
         ]
