@@ -21,6 +21,9 @@ from ragshield.vectors import unit_rows
 MIN_SHOWN = 0.25
 """Findings below this suspicion are not worth a line."""
 
+TAXONOMY = ("AML.T0070", "LLM04:2025", "LLM08:2025", "LLM05:2026", "LLM09:2026")
+"""MITRE ATLAS RAG Poisoning; OWASP data poisoning and embedding weaknesses, with the year."""
+
 _DEPTH = 8
 _MIN_STORE = 40
 _READ_CHARS = 4000
@@ -137,6 +140,7 @@ class NearDuplicates:
                 "word_overlap": round(texts.overlap, 3),
                 "series": round(texts.series, 3),
                 "shared_words": list(texts.shared),
+                "taxonomy": list(TAXONOMY),
                 "n_sources": len(sources - {None}) or None,
                 "neighbours": [ids[j] for j in order],
                 "similarities": [round(float(similarity[i, j]), 4) for j in order],
@@ -167,7 +171,8 @@ def _usual(unit: Vectors) -> Background:
         return background(unit, depth=_DEPTH)
     # What general English stores show under MiniLM, on the side of fewer findings.
     k = np.arange(_DEPTH)
-    return Background(0.6 - 0.02 * k, np.full(_DEPTH, 0.08), 0)
+    median = np.asarray(0.6 - 0.02 * k, dtype=np.float64)
+    return Background(median, np.full(_DEPTH, 0.08, dtype=np.float64), 0)
 
 
 def _compare(texts: Sequence[str]) -> _Texts:
@@ -200,7 +205,7 @@ def _compare(texts: Sequence[str]) -> _Texts:
 def _reason(texts: _Texts, n: int, k: int, kth: float, usual: Background) -> str:
     if texts.n_distinct == 1:
         return f"{n} passages are copies of one text"
-    about = f" about {', '.join(texts.shared[:3])}" if texts.shared else ""
+    about = f' about "{", ".join(texts.shared[:3])}"' if texts.shared else ""
     return (
         f"one of {n} passages that say nearly the same{about}: similarity {kth:.2f} to "
         f"neighbour {k} of the group, usually {usual.median[k - 1]:.2f} in this store"

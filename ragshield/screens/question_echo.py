@@ -17,6 +17,10 @@ from ragshield.text import STOP_WORDS, normal_form, words
 MIN_SHOWN = 0.25
 """Findings below this suspicion are not worth a line."""
 
+TAXONOMY = ("AML.T0066", "LLM08:2025", "LLM09:2026")
+"""MITRE ATLAS Retrieval Content Crafting; OWASP embedding weaknesses, with the year."""
+
+_MIN_RESTATED = 0.5
 _WINDOW_WORDS = 60
 _MAX_QUESTION_WORDS = 40
 _READ_CHARS = 4000
@@ -90,7 +94,7 @@ class QuestionEcho:
         grouped = set(best)
         single = [echo for echo in found if echo.row not in grouped]
         rates = Counter(
-            marked for _, marked in {(echo.row, echo.marked) for echo in single if echo.leading}
+            marked for _, marked in {(echo.row, echo.marked) for echo in single if _strong(echo)}
         )
         for echo in single:
             share = rates[echo.marked] / max(len(passages), 1)
@@ -130,7 +134,7 @@ class QuestionEcho:
         return findings
 
     def _single(self, echo: _Echo, passage: Passage, rare: float, share: float) -> Finding:
-        suspicion = 0.2 + 0.5 * echo.restated if echo.restated >= 0.5 else 0.2 * echo.restated
+        suspicion = (0.2 + 0.5 * echo.restated) if echo.restated >= _MIN_RESTATED else 0.0
         suspicion *= rare
         if not echo.leading:
             suspicion *= 0.7
@@ -158,7 +162,12 @@ class QuestionEcho:
         evidence: dict[str, object],
     ) -> Finding:
         action = Action.DROP if suspicion >= self.drop_from else Action.KEEP
+        evidence = {**evidence, "taxonomy": list(TAXONOMY)}
         return Finding(passage_id, round(suspicion, 4), self.name, action, reason, group, evidence)
+
+
+def _strong(echo: _Echo) -> bool:
+    return echo.leading and echo.restated >= _MIN_RESTATED
 
 
 def _echoes(row: int, text: str) -> list[_Echo]:
@@ -263,5 +272,5 @@ def _keep_worse(best: dict[int, Finding], row: int, finding: Finding) -> None:
 
 
 def _short(text: str, n_chars: int = 80) -> str:
-    flat = " ".join(text.split())
+    flat = " ".join(text.replace('"', "'").split())
     return flat if len(flat) <= n_chars else f"{flat[: n_chars - 1]}…"
