@@ -125,11 +125,10 @@ class Header:
         """The header of a run that starts now, here."""
         from ragshield import __version__
 
-        plain = json.dumps(experiment, sort_keys=True, default=str)
-        digest = hashlib.sha256(plain.encode()).hexdigest()
-        return cls(
-            json.loads(plain), digest, __version__, platform.python_version(), np.__version__
-        )
+        plain = json.loads(json.dumps(experiment, default=str))  # as it will be read back
+        # The order of the entries orders the table; it does not change the trials.
+        digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+        return cls(plain, digest, __version__, platform.python_version(), np.__version__)
 
     def to_json(self) -> str:
         """One line of JSON, without a line end."""

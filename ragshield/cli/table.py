@@ -86,8 +86,10 @@ def as_text(rows: Sequence[Row], keys: Sequence[str], results: Results) -> str:
     """For an 80-column terminal: two lines a row, under a heading per attack."""
     label_width = _WIDTH - len(_HEADS) * (_CELL + 1)
     lines = [*textwrap.wrap(_setting(results), _WIDTH), ""]
-    for part in zip(*(head.split("\n") for head in _HEADS), strict=True):
-        lines.append(" " * label_width + "".join(f" {word:<{_CELL}}" for word in part))
+    for what, part in zip(
+        ("", keys[-1]), zip(*(h.split("\n") for h in _HEADS), strict=True), strict=True
+    ):
+        lines.append(f"  {what:<{label_width - 2}}" + "".join(f" {word:<{_CELL}}" for word in part))
     lines.append("─" * _WIDTH)
     heading: tuple[str, ...] = ()
     for row in rows:
@@ -98,7 +100,7 @@ def as_text(rows: Sequence[Row], keys: Sequence[str], results: Results) -> str:
                 retrieved = f"retrieved: {row.mean_poison:.1f} poisoned, {row.mean_clean:.1f} clean"
             if len(lines) > 4 and lines[-1] and not lines[-1].startswith("─"):
                 lines.append("")
-            title = " / ".join(heading)
+            title = ", ".join(f"{k} {v}" for k, v in zip(keys[:-1], heading, strict=True))
             gap = _WIDTH - len(title) - len(retrieved)
             lines.extend([title + " " * gap + retrieved] if gap > 1 else [title, f"  {retrieved}"])
         rates = (row.attack_success, row.accuracy, row.poison_recall, row.clean_loss)
