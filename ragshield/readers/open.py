@@ -23,5 +23,5 @@ def open_reader(name: str = DEFAULT) -> Reader:
         MissingExtraError: its library is not installed.
     """
     kind, _, model = name.partition(":")
-    params = {"model": model} if model else {}
+    params = {"model": model} if model or kind == "openai" else {}
     return cast("Reader", registry.build(Spec("reader", kind, params)))
