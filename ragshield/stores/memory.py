@@ -8,12 +8,27 @@ from typing import Self
 
 import numpy as np
 
-from ragshield.errors import InputError, StoreError, UsageError
+from ragshield.errors import StoreError
 from ragshield.protocols import Neighbours
-from ragshield.records import Batch, Finding, Hit, Passage, Vector, Vectors
-from ragshield.vectors import as_vector, as_vectors, cosines
+from ragshield.records import Batch, Finding, Passage, Vector, Vectors
+from ragshield.stores.exact import (
+    check_addition,
+    check_question_vector,
+    check_size,
+    refuse_existing,
+    search_exactly,
+)
 
-_NAMED: dict[str, MemoryStore] = {}
+
+class _Rows:
+    """What a memory store holds; shared by all stores opened under one name."""
+
+    def __init__(self) -> None:
+        self.passages: dict[str, Passage] = {}
+        self.vectors: Vectors | None = None
+
+
+_NAMED: dict[str, _Rows] = {}
 
 
 class MemoryStore:
@@ -21,8 +36,7 @@ class MemoryStore:
 
     def __init__(self, url: str = "memory:", batch: Batch | None = None) -> None:
         self._url = url
-        self._passages: dict[str, Passage] = {}
-        self._vectors: Vectors | None = None
+        self._rows = _Rows()
         if batch is not None:
             self._insert(batch)
 
@@ -34,40 +48,36 @@ class MemoryStore:
     @property
     def dim(self) -> int | None:
         """Width of the vectors; None while it is empty."""
-        return None if self._vectors is None else int(self._vectors.shape[1])
+        return None if self._rows.vectors is None else int(self._rows.vectors.shape[1])
 
     def count(self) -> int:
         """Number of passages."""
-        return len(self._passages)
+        return len(self._rows.passages)
 
     def batches(self, size: int = 1024) -> Iterator[Batch]:
-        """All passages in insertion order."""
-        passages, vectors = tuple(self._passages.values()), self._vectors
+        """All passages in insertion order, as they were when the first batch was asked for."""
+        check_size(size)
+        passages, vectors = tuple(self._rows.passages.values()), self._rows.vectors
         for start in range(0, len(passages), size):
             rows = None if vectors is None else vectors[start : start + size]
             yield Batch(passages[start : start + size], rows)
 
     def get(self, ids: Sequence[str]) -> Batch:
         """The passages with these ids that exist, in the order asked."""
-        position = {passage_id: i for i, passage_id in enumerate(self._passages)}
+        position = {passage_id: i for i, passage_id in enumerate(self._rows.passages)}
         found = [passage_id for passage_id in ids if passage_id in position]
         rows = None
-        if self._vectors is not None:
-            rows = self._vectors[[position[passage_id] for passage_id in found]]
-        return Batch(tuple(self._passages[passage_id] for passage_id in found), rows)
+        if self._rows.vectors is not None:
+            rows = self._rows.vectors[[position[passage_id] for passage_id in found]]
+        return Batch(tuple(self._rows.passages[passage_id] for passage_id in found), rows)
 
     def search(self, vector: Vector, k: int) -> Neighbours:
         """The k most similar passages by cosine; ties in insertion order."""
-        if k < 1:
-            raise UsageError(f"k is {k}; it must be at least 1")
-        if self._vectors is None:
-            raise StoreError(f"{self._url} is empty: nothing to search")
-        question = as_vector(vector, dim=self.dim, what="question vector")
-        similarity = cosines(self._vectors, question)
-        order = np.argsort(-similarity, kind="stable")[:k]
-        passages = tuple(self._passages.values())
-        hits = tuple(Hit(passages[i], float(similarity[i])) for i in order)
-        return Neighbours(hits, self._vectors[order])
+        question = check_question_vector(self._url, vector, k, self.dim)
+        passages, vectors = tuple(self._rows.passages.values()), self._rows.vectors
+        if vectors is None:  # emptied by another thread since the check
+            return Neighbours((), np.zeros((0, len(question)), dtype=np.float32))
+        return search_exactly(passages, vectors, question, k)
 
     def configuration_findings(self) -> list[Finding]:
         """None: there is no configuration."""
@@ -90,18 +100,13 @@ class MemoryStore:
     def _insert(self, batch: Batch) -> None:
         if not batch.passages:
             return
-        if batch.vectors is None:
-            raise InputError("passages to add have no vectors; embed them first")
-        vectors = as_vectors(batch.vectors, rows=len(batch.passages))
-        if self.dim is not None and vectors.shape[1] != self.dim:
-            raise InputError(f"vectors have {vectors.shape[1]} dimensions, the store has {self.dim}")
-        seen = set(self._passages)
-        for passage in batch.passages:
-            if passage.id in seen:
-                raise InputError(f"id '{passage.id}' exists already; ids must be unique")
-            seen.add(passage.id)
-        self._passages.update({passage.id: passage for passage in batch.passages})
-        self._vectors = vectors if self._vectors is None else np.vstack([self._vectors, vectors])
+        vectors = check_addition(batch, self.dim)
+        rows = self._rows
+        refuse_existing([passage.id for passage in batch.passages if passage.id in rows.passages])
+        # A copy either way: the caller's array stays the caller's to change.
+        old = vectors[:0] if rows.vectors is None else rows.vectors
+        rows.vectors = np.vstack([old, vectors])
+        rows.passages.update({passage.id: passage for passage in batch.passages})
 
 
 class MutableMemoryStore(MemoryStore):
@@ -113,23 +118,31 @@ class MutableMemoryStore(MemoryStore):
 
     def delete(self, ids: Iterable[str]) -> int:
         """Remove passages; returns how many there were."""
-        gone = set(ids) & set(self._passages)
-        if gone and self._vectors is not None:
-            keep = [i for i, passage_id in enumerate(self._passages) if passage_id not in gone]
-            self._vectors = self._vectors[keep] if keep else None
-            for passage_id in gone:
-                del self._passages[passage_id]
+        rows = self._rows
+        gone = set(ids) & set(rows.passages)
+        if gone and rows.vectors is not None:
+            keep = [i for i, passage_id in enumerate(rows.passages) if passage_id not in gone]
+            rows.vectors = rows.vectors[keep] if keep else None
+            rows.passages = {k: v for k, v in rows.passages.items() if k not in gone}
         return len(gone)
 
 
 def open_memory(
     url: str, *, writable: bool = False, trust_collection_config: bool = False
 ) -> MemoryStore:
-    """Open `memory:` (a new empty store) or `memory:NAME` (shared within the process)."""
+    """Open `memory:` (new and empty) or `memory:NAME` (shared within the process).
+
+    Opening a name as writable makes it; the passages live until the process ends.
+    """
     del trust_collection_config  # nothing is persisted that could be untrusted
     name = url.removeprefix("memory:")
-    if not name:
-        return MutableMemoryStore(url) if writable else MemoryStore(url)
-    if name not in _NAMED and not writable:
-        raise StoreError(f"{url} does not exist in this process; open it with writable=True first")
-    return _NAMED.setdefault(name, MutableMemoryStore(url))
+    store = MutableMemoryStore(url) if writable else MemoryStore(url)
+    if name:
+        if name not in _NAMED and not writable:
+            known = ", ".join(sorted(_NAMED)) or "none"
+            raise StoreError(
+                f"{url} does not exist in this process (there are: {known}); "
+                "open it with writable=True first"
+            )
+        store._rows = _NAMED.setdefault(name, _Rows())
+    return store
