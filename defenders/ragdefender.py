@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ragshield.defenders.ragdefender_counts import (
     SAME,
     Mode,
+    Ties,
     clustering_count,
     concentration_count,
     n_tfidf,
@@ -22,7 +23,6 @@ from ragshield.records import Action, Finding, Retrieval, Status, Verdict
 from ragshield.vectors import as_vectors, unit_rows
 
 Hop: TypeAlias = Literal["single", "multi"]
-Ties: TypeAlias = Literal["similarity", "rank"]
 
 
 class RAGDefender:
@@ -62,9 +62,9 @@ class RAGDefender:
         - N_TFIDF <= n/2; <= int(n/2) and a test for an empty cluster: the same for every
           input; see `clustering_count`.
         - Linkage: not named; Ward, Euclidean. Here Ward in both modes.
-        - Ties: not treated; list order (artefact and package; the artefact lists its
-          poison first). `ties` switches. With n_adv = 1 both members of the best pair
-          always tie, so "rank" drops the one listed first.
+        - Ties: not treated; passages in list order (the artefact lists its poison first),
+          terms as an unstable sort leaves them. `ties` switches. With n_adv = 1 both
+          members of the best pair always tie, and "released" drops the one listed first.
         - n = 1: not treated; single-hop crashes, multi-hop removes it. Here not judged.
           Passages of stop words only: single-hop crashes there; here no term is found.
         - Which count to use: "selected due to the score gap" (appendix A), never
@@ -80,10 +80,10 @@ class RAGDefender:
         hop: `single` for clustering, `multi` for concentration.
         m: number of top terms, at least 1 (single-hop only).
         p: exponent of stage 2, at least 1.
-        ties: `similarity` ranks equal sums by mean similarity to the other hits and then
-            by passage id, so that the order of the hits does not matter; `rank` leaves
-            them in the retriever's order, as released. None: `similarity` for the paper,
-            `rank` for the released mode.
+        ties: `content` ranks passages with equal sums by mean similarity to the other
+            hits and then by id, and equal terms alphabetically, so that neither the order
+            of the hits nor the machine matters; `released` leaves both as the released
+            code does. None: `content` for the paper, `released` for the released mode.
         min_hits: with fewer hits nothing is judged; at least 2.
 
     Raises:
@@ -108,7 +108,7 @@ class RAGDefender:
         if not p >= 1:
             raise UsageError(f"ragdefender: p is {p!r}; it must be at least 1")
         self.p = p
-        default: Ties = "similarity" if mode == "paper" else "rank"
+        default: Ties = "content" if mode == "paper" else "released"
         self.ties: Ties = default if ties is None else _choice("ties", ties, get_args(Ties))
         self.min_hits = _whole("min_hits", min_hits, 2)
 
@@ -127,7 +127,7 @@ class RAGDefender:
             return self._not_judged(retrieval, "Eq. 3 counts 0 for any two passages")
         vectors = as_vectors(retrieval.vectors, rows=n)
         order = list(range(n))
-        if self.ties == "similarity":
+        if self.ties == "content":
             # One canonical order for all of the arithmetic: not even rounding may tell
             # two orders of the same hits apart.
             order.sort(key=lambda i: (retrieval[i].id, retrieval[i].text))
@@ -148,7 +148,7 @@ class RAGDefender:
         """Stage 1: n_adv, and what it rests on."""
         if self.hop == "multi":
             return concentration_count(cosines, mode=self.mode), {}
-        terms = top_terms(retrieval.texts, self.m)
+        terms = top_terms(retrieval.texts, self.m, ties=self.ties)
         voted = n_tfidf(retrieval.texts, terms, m=self.m, mode=self.mode)
         n_min = smaller_cluster(retrieval.vectors)
         n_adv = clustering_count(n_min, voted, len(retrieval))
@@ -157,7 +157,7 @@ class RAGDefender:
     def _ranking(self, weights: NDArray[np.float64], cosines: NDArray[np.float32]) -> list[int]:
         """Indices by falling weight; ties as `ties` says, at last in the order given."""
         indices = range(len(weights))
-        if self.ties == "rank":
+        if self.ties == "released":
             return sorted(indices, key=lambda i: -weights[i])
         nearness = cosines.mean(axis=1)
         return sorted(

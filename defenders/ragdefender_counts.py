@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from ragshield.records import Vectors
 
 Mode: TypeAlias = Literal["paper", "released"]
+Ties: TypeAlias = Literal["content", "released"]
 
 SAME = 1e-6
 """Similarities nearer than this are equal: float32 embeddings are no more exact."""
@@ -73,13 +74,16 @@ def smaller_cluster(vectors: Vectors) -> int:
     return int(sizes[sizes > 0].min())
 
 
-def top_terms(texts: Sequence[str], m: int) -> list[str]:
+def top_terms(texts: Sequence[str], m: int, *, ties: Ties = "content") -> list[str]:
     """The m terms with the largest summed TF-IDF; fewer, or none, if there are fewer.
 
     TF-IDF as scikit-learn's TfidfVectorizer(stop_words=ENGLISH_STOP_WORDS) has it:
-    lower case, words of two or more letters, smoothed idf, rows of length 1. Equal
-    sums are ordered alphabetically. The released code leaves them to pandas' unstable
-    quicksort, so that there the machine decides which of two equal terms counts.
+    lower case, words of two or more letters, smoothed idf, rows of length 1.
+
+    Equal sums are common (two words that only occur together) and are ordered
+    alphabetically with `ties="content"`. The released code sorts them with pandas'
+    default, numpy's unstable quicksort, so that there the machine's instruction set
+    decides which of two equal terms counts; `ties="released"` does the same.
     """
     stop_words = _english_stop_words()
     counts = [
@@ -88,14 +92,18 @@ def top_terms(texts: Sequence[str], m: int) -> list[str]:
     ]
     n_containing = Counter(term for count in counts for term in count)
     idf = {t: math.log((1 + len(texts)) / (1 + k)) + 1 for t, k in n_containing.items()}
-    weights: dict[str, list[float]] = {}
+    weights: dict[str, list[float]] = {term: [] for term in sorted(idf)}
     for count in counts:
         length = math.sqrt(math.fsum((k * idf[term]) ** 2 for term, k in count.items()))
         for term, k in count.items():
-            weights.setdefault(term, []).append(k * idf[term] / length)
+            weights[term].append(k * idf[term] / length)
+    terms = list(weights)
     # fsum and rounding: the sum must not depend on the order of the passages.
-    sums = {term: round(math.fsum(parts), 12) for term, parts in weights.items()}
-    return sorted(sums, key=lambda term: (-sums[term], term))[:m]
+    sums = np.array([round(math.fsum(parts), 12) for parts in weights.values()])
+    # pandas sorts downwards by reversing, sorting upwards and reversing again.
+    kind: Literal["stable", "quicksort"] = "stable" if ties == "content" else "quicksort"
+    order = (len(terms) - 1 - sums[::-1].argsort(kind=kind))[::-1]
+    return [terms[i] for i in order[:m]]
 
 
 def n_tfidf(texts: Sequence[str], terms: Sequence[str], *, m: int, mode: Mode) -> int:
