@@ -10,6 +10,7 @@ import typer
 from typer.exceptions import TyperException
 
 from ragshield import __version__
+from ragshield.cli import attack as attack_command
 from ragshield.cli import list as list_command
 from ragshield.cli import run as run_command
 from ragshield.cli import table as table_command
@@ -56,6 +57,7 @@ def root(
     del debug  # read by `run`, which also sees errors raised before any command starts
 
 
+app.command("attack")(attack_command.attack)
 app.command("list")(list_command.list_plugins)
 app.command("run")(run_command.run)
 app.command("table")(table_command.table)
