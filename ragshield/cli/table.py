@@ -153,7 +153,7 @@ def _setting(results: Results) -> str:
     reader = " ".join(str(value) for value in experiment["reader"].values())
     return (
         f"{n_questions} questions, k {experiment['k']}, seeds {seeds}, reader {reader}, "
-        f"encoder {experiment['encoder']}, poison planted: {experiment['planted']}"
+        f"encoder {experiment['encoder']}, planted {experiment['planted']}"
     )
 
 
