@@ -88,8 +88,11 @@ def stored_vectors_of(vectorstore: VectorStore | None) -> StoredVectors | None:
     collection's persisted embedding function, and InMemoryVectorStore.
     """
     if isinstance(vectorstore, InMemoryVectorStore):
-        rows = vectorstore.store
-        return lambda ids: {x: rows[x]["vector"] for x in ids if x in rows}
+        return lambda ids: {
+            x: entry["vector"]
+            for x in ids
+            if (entry := vectorstore.store.get(x)) is not None  # or deleted meanwhile
+        }
     if vectorstore is not None and is_chroma(vectorstore):
         return lambda ids: _chroma_vectors(vectorstore, ids)
     return None

@@ -1,0 +1,34 @@
+"""The examples in the tree run as they are, offline."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+pytestmark = pytest.mark.model
+
+
+def lines_of(name, capsys):
+    runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+    return capsys.readouterr().out.splitlines()
+
+
+def test_the_guard_example_drops_both_poisoned_passages_and_keeps_the_answer(capsys):
+    pytest.importorskip("langchain_chroma")
+    lines = lines_of("langchain_guard.py", capsys)
+    kept = [line.removeprefix("kept: ") for line in lines if line.startswith("kept: ")]
+    assert len([line for line in lines if line.startswith("dropped (")]) == 2
+    assert not [text for text in kept if "Evelyn Crane" in text]
+    assert "Brackwater Mills was founded in 1911 by Per Lund, a carpenter from Osk." in kept
+
+
+def test_the_ingest_example_holds_the_three_poisoned_passages_with_reasons(capsys):
+    lines = lines_of("langchain_ingest.py", capsys)
+    assert lines[0] == "5 added, 3 held"
+    held = [line for line in lines if line.startswith("held: ")]
+    assert len(held) == 3
+    assert all("Evelyn Crane" in line for line in held)
+    reasons = [line for line in lines if line.startswith("  question-echo (")]
+    assert len(reasons) == 3
