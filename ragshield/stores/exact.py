@@ -43,8 +43,7 @@ def check_question_vector(url: str, vector: Vector, k: int, dim: int | None) -> 
 
 def healthy(vectors: Vectors) -> NDArray[np.bool_]:
     """Which rows have a direction: finite and not all zeros. (n,) bool."""
-    found: NDArray[np.bool_] = np.isfinite(vectors).all(axis=1) & vectors.any(axis=1)
-    return found
+    return np.asarray(np.isfinite(vectors).all(axis=1) & vectors.any(axis=1))
 
 
 def search_exactly(

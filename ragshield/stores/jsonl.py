@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -228,7 +227,7 @@ def open_jsonl(
 
 def _stamp(path: Path) -> tuple[int, int]:
     try:
-        found = os.stat(path)
+        found = path.stat()
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror}") from error
     return found.st_mtime_ns, found.st_size

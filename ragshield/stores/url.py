@@ -29,9 +29,10 @@ def open_store(
             `jsonl:FILE` or `memory:NAME`.
         writable: give a store that can add and delete. Without it, the object that
             comes back has no method that changes anything.
-        trust_collection_config: let Chroma build an embedding function that the
-            collection persisted and that is not on the list of known ones. It can run
-            code of whoever wrote the collection; off unless you say so.
+        trust_collection_config: allow adding to a Chroma collection whose persisted
+            embedding function is not a plain one of Chroma's own. ragshield never builds
+            such a function, but your other clients will when they see new rows, and it
+            can run code of whoever wrote the collection.
 
     Raises:
         UsageError: the URL is not one of the forms above.
