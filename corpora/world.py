@@ -25,7 +25,7 @@ Split: TypeAlias = Literal["known", "unknown", "held_out"]
 
 _SPLITS: tuple[tuple[Split, float], ...] = (("known", 0.6), ("unknown", 0.85), ("held_out", 1.0))
 _PASSAGES_EACH = {"person": 7, "firm": 7, "place": 8}
-_MAX_PLACES = 150
+_MAX_PLACES = 120
 _MAX_FIRMS = 140
 _MAX_PEOPLE = 1500
 
@@ -82,12 +82,13 @@ def load(
         seed: another seed gives another world.
         people: how many people; at least 4/3 of firms and places together, because
             each of those is run by a different person.
-        firms: how many firms, 1 to 140.
-        places: how many towns, 2 to 150.
+        firms: how many firms, 4 to 140.
+        places: how many towns, 8 to 120.
         questions_each: questions about each entity, at least 1.
 
     Raises:
-        UsageError: a size outside these ranges, or a negative seed.
+        UsageError: a size outside these ranges, a negative seed, or a world so small
+            that it holds no wrong answer for some question.
     """
     world = generate(seed, people=people, firms=firms, places=places, questions_each=questions_each)
     return Corpus(f"world/{seed}", world.passages, world.questions, world.targets, world.subjects)
@@ -127,8 +128,8 @@ def _check_sizes(seed: int, people: int, firms: int, places: int, questions_each
     if seed < 0:
         raise UsageError(f"seed is {seed}; it must not be negative")
     for name, value, low, high in (
-        ("places", places, 2, _MAX_PLACES),
-        ("firms", firms, 1, _MAX_FIRMS),
+        ("places", places, 8, _MAX_PLACES),
+        ("firms", firms, 4, _MAX_FIRMS),
         ("people", people, -(-4 * (firms + places) // 3), _MAX_PEOPLE),
         ("questions_each", questions_each, 1, 8),
     ):

@@ -90,7 +90,7 @@ def build(draw: Draw, *, people: int, firms: int, places: int) -> list[Entity]:
     """
     towns = _towns(draw, places)
     persons = _persons(draw, people)
-    couples = _marry(draw, persons)
+    couples = _marry(draw, persons, most=people - firms - places)
     holders = _office_holders(draw, persons, couples)
     taken = {person.name for person in persons}
     companies = [_firm(draw, firm, towns, persons, taken) for firm in _firm_names(draw, firms)]
@@ -118,7 +118,9 @@ def build(draw: Draw, *, people: int, firms: int, places: int) -> list[Entity]:
 def _towns(draw: Draw, n: int) -> list[Entity]:
     lists = word_lists("world_names")["places"]
     stems = draw.shuffled(lists["stems"])
-    endings = {stem: draw.shuffled(lists["endings"]) for stem in stems}
+    endings = {
+        stem: [e for e in draw.shuffled(lists["endings"]) if e[0] != stem[-1]] for stem in stems
+    }
     names = [stems[i % len(stems)] + endings[stems[i % len(stems)]].pop() for i in range(n)]
     landmarks = draw.dealt(lists["landmark_kinds"], n)
     known_for = draw.dealt(lists["known_for"], n)
@@ -158,13 +160,13 @@ def _persons(draw: Draw, n: int) -> list[Entity]:
     return draw.shuffled(persons)
 
 
-def _marry(draw: Draw, persons: list[Entity]) -> dict[str, Entity]:
-    """Pair half of the people; a third of the couples share a surname."""
+def _marry(draw: Draw, persons: list[Entity], *, most: int) -> dict[str, Entity]:
+    """Pair half of the people, at most `most` pairs; a third of them share a surname."""
     couples: dict[str, Entity] = {}
     taken = {person.name for person in persons}
     single = [person for person in persons if not person.woman]
     for woman in [person for person in persons if person.woman]:
-        if not draw.chance(0.5):
+        if not draw.chance(0.5) or len(couples) >= 2 * most:
             continue
         born = int(woman.facts["birth_year"])
         man = next((m for m in single if abs(int(m.facts["birth_year"]) - born) <= 9), None)

@@ -117,9 +117,10 @@ class Writer:
         templates = [opening, *(self._fresh(voice[name], slots) for name in draw.shuffled(chosen))]
         if draw.chance(0.7):
             templates.append(self._fresh(register["closing"], slots))
-        parts = []
+        parts: list[str] = []
         for template in templates:
-            slots["S"] = _subject(draw, entity, register["voice"])
+            named = bool(parts) and entity.name in parts[-1]
+            slots["S"] = _subject(draw, entity, register["voice"], named=named)
             parts.append(self._fill(template, slots))
         return Composed(_join(parts), (*relations, *chosen), templates)
 
@@ -257,14 +258,21 @@ def _join(parts: Sequence[str]) -> str:
     return re.sub(r'(?<=[.!?])" "(?=[A-Z0-9])', " ", text)
 
 
-def _subject(draw: Draw, entity: Entity, voice: str) -> str:
-    """How a sentence refers to the entity when it comes first in it."""
-    full_name = draw.chance(0.3)
-    if full_name:
+def _subject(draw: Draw, entity: Entity, voice: str, *, named: bool) -> str:
+    """How a sentence refers to the entity when it comes first in it.
+
+    Args:
+        draw: where choices come from.
+        entity: whom or what the sentence is about.
+        voice: letters use first names, the rest surnames.
+        named: whether the sentence before has the full name already.
+    """
+    if draw.chance(0.35) and not named:
         return entity.name
     if entity.kind == "person":
         first, last = entity.name.split()
-        familiar = first if voice == "chat" else last
+        namesakes = entity.facts.get("spouse", "").endswith(f" {last}")
+        familiar = first if voice == "chat" or namesakes else last
         return draw.pick(["She" if entity.woman else "He", familiar])
     noun = "firm" if entity.kind == "firm" else "town"
     return draw.pick(["It", f"The {noun}", f"The {noun}"])

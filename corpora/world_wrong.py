@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ragshield.corpora.world_facts import Draw, Entity
+from ragshield.errors import UsageError
 from ragshield.records import Passage
 from ragshield.text import normal_form, states
 
@@ -43,7 +44,8 @@ class WrongAnswers:
         """A wrong value, similar to the right one where the world offers one.
 
         Raises:
-            ValueError: every value of this type is stated somewhere about the entity.
+            UsageError: every value of this type is stated somewhere about the entity,
+                which happens in very small worlds only.
         """
         right = entity.facts[relation]
         name = normal_form(entity.name)
@@ -56,7 +58,10 @@ class WrongAnswers:
             stated = any(f" {normal_form(wrong)} " in text for text in near)
             if not (stated or states(right, wrong) or states(wrong, right)):
                 return wrong
-        raise ValueError(f"no wrong answer left for {relation} of {entity.name}")
+        raise UsageError(
+            f"this world is too small for a wrong {relation} of {entity.name}; "
+            "ask for more people, firms and places"
+        )
 
     def _candidates(self, draw: Draw, entity: Entity, relation: str) -> Iterator[str]:
         right = entity.facts[relation]
