@@ -80,10 +80,12 @@ class RAGDefender:
         hop: `single` for clustering, `multi` for concentration.
         m: number of top terms, at least 1 (single-hop only).
         p: exponent of stage 2, at least 1.
-        ties: `content` ranks passages with equal sums by mean similarity to the other
-            hits and then by id, and equal terms alphabetically, so that neither the order
-            of the hits nor the machine matters; `released` leaves both as the released
-            code does. None: `content` for the paper, `released` for the released mode.
+        ties: how equal values are ordered. `content`: passages by mean similarity to the
+            other hits and then by id, terms alphabetically, so that neither the order of
+            the hits nor the machine matters. `rank`: passages as the retriever ranked
+            them, terms alphabetically. `released`: passages by rank, terms as numpy's
+            unstable sort leaves them, which depends on the machine. None: `content` for
+            the paper, `released` for the released mode.
         min_hits: with fewer hits nothing is judged; at least 2.
 
     Raises:
@@ -157,7 +159,7 @@ class RAGDefender:
     def _ranking(self, weights: NDArray[np.float64], cosines: NDArray[np.float32]) -> list[int]:
         """Indices by falling weight; ties as `ties` says, at last in the order given."""
         indices = range(len(weights))
-        if self.ties == "released":
+        if self.ties != "content":
             return sorted(indices, key=lambda i: -weights[i])
         nearness = cosines.mean(axis=1)
         return sorted(

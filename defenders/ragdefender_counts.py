@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ragshield.records import Vectors
 
 Mode: TypeAlias = Literal["paper", "released"]
-Ties: TypeAlias = Literal["content", "released"]
+Ties: TypeAlias = Literal["content", "rank", "released"]
 
 SAME = 1e-6
 """Similarities nearer than this are equal: float32 embeddings are no more exact."""
@@ -81,7 +81,7 @@ def top_terms(texts: Sequence[str], m: int, *, ties: Ties = "content") -> list[s
     lower case, words of two or more letters, smoothed idf, rows of length 1.
 
     Equal sums are common (two words that only occur together) and are ordered
-    alphabetically with `ties="content"`. The released code sorts them with pandas'
+    alphabetically unless `ties="released"`. The released code sorts them with pandas'
     default, numpy's unstable quicksort, so that there the machine's instruction set
     decides which of two equal terms counts; `ties="released"` does the same.
     """
@@ -101,7 +101,7 @@ def top_terms(texts: Sequence[str], m: int, *, ties: Ties = "content") -> list[s
     # fsum and rounding: the sum must not depend on the order of the passages.
     sums = np.array([round(math.fsum(parts), 12) for parts in weights.values()])
     # pandas sorts downwards by reversing, sorting upwards and reversing again.
-    kind: Literal["stable", "quicksort"] = "stable" if ties == "content" else "quicksort"
+    kind: Literal["stable", "quicksort"] = "quicksort" if ties == "released" else "stable"
     order = (len(terms) - 1 - sums[::-1].argsort(kind=kind))[::-1]
     return [terms[i] for i in order[:m]]
 

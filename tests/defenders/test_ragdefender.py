@@ -121,7 +121,11 @@ def test_a_count_of_one_is_decided_by_list_order_as_released_only():
     vectors = np.array([[1, 0, 0], [0.96, 0.28, 0], [0.8, 0.6, 0], [0, 0, -1]], np.float32)
     judged = retrieval(["red fox", "blue owl", "green elk", "black bat"], vectors)
     turned = judged.select([1, 0, 2, 3])
-    for ties, expected in (("released", [["p0"], ["p1"]]), ("content", [["p1"], ["p1"]])):
+    for ties, expected in (
+        ("released", [["p0"], ["p1"]]),
+        ("rank", [["p0"], ["p1"]]),
+        ("content", [["p1"], ["p1"]]),
+    ):
         guard = RAGDefender("released", "single", ties=ties)
         found = [removed(guard.inspect(each)) for each in (judged, turned)]
         assert guard.inspect(judged).findings[0].evidence["n_adv"] == 1
@@ -170,7 +174,7 @@ def test_vectors_need_not_be_unit_length_and_lengths_matter_to_the_clusters_only
     [
         ({"mode": "papers"}, "mode is 'papers'; allowed: paper, released"),
         ({"hop": "auto"}, "hop is 'auto'; allowed: single, multi"),
-        ({"ties": "rank"}, "ties is 'rank'; allowed: content, released"),
+        ({"ties": "list"}, "ties is 'list'; allowed: content, rank, released"),
         ({"m": 0}, "m is 0; it must be a whole number >= 1"),
         ({"m": 2.5}, "m is 2.5; it must be a whole number >= 1"),
         ({"p": 0.5}, "p is 0.5; it must be at least 1"),
