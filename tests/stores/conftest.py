@@ -1,0 +1,120 @@
+"""A real `chroma run` process, and one way to fill each kind of store."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ragshield.records import Batch
+
+Fill = Callable[[Batch], str]
+
+
+class ChromaServer:
+    """`chroma run` on a free loopback port."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
+        command = Path(sys.executable).parent / "chroma"
+        self.process = subprocess.Popen(
+            [command, "run", "--path", folder, "--host", "127.0.0.1", "--port", str(self.port)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self._wait()
+
+    def _wait(self, patience_s: float = 30) -> None:
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        deadline = time.monotonic() + patience_s
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"`chroma run` ended with {self.process.returncode}")
+            try:
+                with opener.open(f"http://127.0.0.1:{self.port}/api/v2/heartbeat", timeout=2):
+                    return
+            except OSError:
+                time.sleep(0.05)
+        self.stop()
+        raise RuntimeError(f"`chroma run` did not answer within {patience_s} s")
+
+    def url(self, collection: str) -> str:
+        return f"chroma+http://127.0.0.1:{self.port}#{collection}"
+
+    def stop(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(10)
+
+    def create(self, collection: str) -> None:
+        import chromadb
+
+        client = chromadb.HttpClient("127.0.0.1", self.port)
+        client.create_collection(
+            collection, embedding_function=None, configuration={"hnsw": {"space": "cosine"}}
+        )
+        client.close()
+
+
+@pytest.fixture(scope="session")
+def chroma_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChromaServer]:
+    server = ChromaServer(tmp_path_factory.mktemp("chroma-server"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_chroma_server(tmp_path: Path) -> Iterator[ChromaServer]:
+    """A server that a test may stop."""
+    server = ChromaServer(tmp_path / "chroma-server")
+    yield server
+    server.stop()
+
+
+STORES = ["memory", "jsonl", "chroma", pytest.param("chroma+http", marks=pytest.mark.server)]
+
+
+@pytest.fixture(params=STORES)
+def fill(request: pytest.FixtureRequest, tmp_path: Path) -> Fill:
+    """Make a store of one kind that holds a batch; gives its URL."""
+    from ragshield import open_store
+    from ragshield.stores.chroma import create_chroma
+
+    name = f"docs-{uuid.uuid4().hex}"
+
+    def memory(batch: Batch) -> str:
+        with open_store(f"memory:{name}", writable=True) as store:
+            store.add(batch)
+        return f"memory:{name}"
+
+    def jsonl(batch: Batch) -> str:
+        (tmp_path / "docs.jsonl").write_text("")
+        with open_store(f"jsonl:{tmp_path}/docs.jsonl", writable=True) as store:
+            store.add(batch)
+        return f"jsonl:{tmp_path}/docs.jsonl"
+
+    def chroma(batch: Batch) -> str:
+        create_chroma(tmp_path / "db", "docs", batch).close()
+        return f"chroma:{tmp_path}/db#docs"
+
+    def chroma_http(batch: Batch) -> str:
+        server: ChromaServer = request.getfixturevalue("chroma_server")
+        server.create(name)
+        with open_store(server.url(name), writable=True) as store:
+            store.add(batch)
+        return server.url(name)
+
+    kinds = {"memory": memory, "jsonl": jsonl, "chroma": chroma, "chroma+http": chroma_http}
+    return kinds[request.param]
