@@ -186,6 +186,9 @@ def undo(
         return
     there = f", {done.n_present} were there already" if done.n_present else ""
     typer.echo(f"{done.n_restored} passages restored{there}; {done.n_left} in {made.store_url}")
+    if done.n_rounded:
+        what = f"the store normalises vectors: {done.n_rounded} differ in the last bits"
+        err.print(f"note: {what}", markup=False, soft_wrap=True)
     typer.echo(f"the snapshot still holds them: {done.snapshot}")
 
 

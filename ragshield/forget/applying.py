@@ -14,7 +14,7 @@ from ragshield.errors import IncompleteError, InputError, UsageError
 from ragshield.files import check_writable
 from ragshield.forget.history import State, journal_of, loaded, selection_digest, state_of
 from ragshield.forget.plan import ForgetPlan, PlanItem, content_hash, listed
-from ragshield.forget.snapshot import read_snapshot, write_snapshot
+from ragshield.forget.snapshot import likeness, read_snapshot, write_snapshot
 from ragshield.protocols import MutableStore, Store
 from ragshield.records import Batch, Passage
 from ragshield.stores.url import open_store
@@ -221,7 +221,7 @@ def fetch(store: Store, ids: Sequence[str]) -> Batch:
 def unchanged(store: Store, items: Sequence[PlanItem]) -> Batch:
     """The plan's passages as they are now, or a refusal if they are not as planned."""
     batch = fetch(store, [item.passage_id for item in items])
-    there = {p.id: hashed for p, hashed in zip(batch.passages, hashes(batch), strict=True)}
+    there = {p.id: content_hash(p) for p in batch.passages}
     gone = [item.passage_id for item in items if item.passage_id not in there]
     if gone:
         raise InputError(
@@ -239,17 +239,9 @@ def unchanged(store: Store, items: Sequence[PlanItem]) -> Batch:
 
 def refuse_changed(saved: Batch, there: Batch) -> None:
     """Refuse to touch passages that are no longer what the snapshot holds."""
-    known = {p.id: hashed for p, hashed in zip(saved.passages, hashes(saved), strict=True)}
-    pairs = zip(there.passages, hashes(there), strict=True)
-    changed = [p.id for p, hashed in pairs if known[p.id] != hashed]
+    changed = [x for x, alike in likeness(saved, there).items() if alike == "other"]
     if changed:
         raise InputError(
             f"{len(changed)} ids exist with other content than the snapshot's: "
             f"{listed(changed)}; nothing was touched: remove or rename those passages first"
         )
-
-
-def hashes(batch: Batch) -> list[str]:
-    """Content hash of each passage."""
-    vectors = [None] * len(batch) if batch.vectors is None else list(batch.vectors)
-    return [content_hash(p, v) for p, v in zip(batch.passages, vectors, strict=True)]

@@ -9,11 +9,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ragshield.errors import InputError, UsageError
 from ragshield.files import read_text, writing
-from ragshield.records import Passage, Vector
+from ragshield.records import Passage
 
 SCHEMA = "ragshield-forget-plan"
 VERSION = 1
@@ -35,7 +33,7 @@ class PlanItem:
         confidence: that it carries what is to be forgotten, (0, 1].
         reason: why it is here.
         related_to: ids of passages it was found through.
-        sha256: of its content when planned; `apply` refuses if it has changed.
+        sha256: of its text, source and metadata when planned; `apply` refuses if it has changed.
         text: its first 160 characters.
     """
 
@@ -104,13 +102,13 @@ class ForgetPlan:
         return tuple(item for item in self.items if not item.selected)
 
 
-def content_hash(passage: Passage, vector: Vector | None) -> str:
-    """SHA-256 of all that makes a stored passage: text, source, metadata, vector bytes."""
+def content_hash(passage: Passage) -> str:
+    """SHA-256 of a passage's text, source and metadata.
+
+    Not of its vector: stores that normalise give back other last bits after a restore.
+    """
     content = [passage.text, passage.source, sorted(passage.meta.items())]
-    found = hashlib.sha256(json.dumps(content).encode("ascii"))
-    if vector is not None:
-        found.update(np.ascontiguousarray(vector, dtype="<f4").tobytes())
-    return found.hexdigest()
+    return hashlib.sha256(json.dumps(content).encode("ascii")).hexdigest()
 
 
 def to_json(plan: ForgetPlan) -> str:

@@ -231,9 +231,7 @@ def _items(batch: Batch, chosen: dict[int, _Chosen]) -> tuple[PlanItem, ...]:
             confidence=chosen[i].confidence,
             reason=chosen[i].reason,
             related_to=chosen[i].related_to,
-            sha256=content_hash(
-                batch.passages[i], None if batch.vectors is None else batch.vectors[i]
-            ),
+            sha256=content_hash(batch.passages[i]),
             text=batch.passages[i].text[:EXCERPT_CHARS],
         )
         for i in order

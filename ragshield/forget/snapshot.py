@@ -10,16 +10,19 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from ragshield.errors import InputError, UsageError
 from ragshield.files import check_writable
-from ragshield.records import Batch, Passage
+from ragshield.records import Batch, Passage, Vector
 
 SCHEMA = "ragshield-snapshot"
 VERSION = 1
+
+Likeness: TypeAlias = Literal["same", "close", "other"]
+"""A stored passage against the saved one: bit for bit, up to float32 rounding, or not."""
 
 
 def write_snapshot(batch: Batch, path: Path) -> str:
@@ -92,6 +95,34 @@ def read_snapshot(path: Path, sha256: str) -> Batch:
     for i, row in enumerate(rows):
         vectors[i] = np.frombuffer(base64.b64decode(row["vector"]), dtype="<f4")
     return Batch(passages, vectors)
+
+
+def likeness(saved: Batch, there: Batch) -> dict[str, Likeness]:
+    """How each passage that is there compares with the one saved under its id.
+
+    `close` is what a store with cosine space makes of a vector that it gave out itself: it
+    normalises again, and float32 rounds the last bits.
+    """
+    position = {p.id: i for i, p in enumerate(saved.passages)}
+    found: dict[str, Likeness] = {}
+    for i, passage in enumerate(there.passages):
+        row = position[passage.id]
+        before = None if saved.vectors is None else saved.vectors[row]
+        after = None if there.vectors is None else there.vectors[i]
+        found[passage.id] = _vectors_alike(before, after)
+        if passage != saved.passages[row]:
+            found[passage.id] = "other"
+    return found
+
+
+def _vectors_alike(before: Vector | None, after: Vector | None) -> Likeness:
+    if before is None or after is None:
+        return "same" if before is after else "other"
+    if before.tobytes() == after.tobytes():
+        return "same"
+    if before.shape != after.shape:
+        return "other"
+    return "close" if np.allclose(before, after, rtol=1e-5, atol=1e-6) else "other"
 
 
 def _records(batch: Batch) -> Iterator[dict[str, Any]]:

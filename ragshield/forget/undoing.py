@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ragshield.errors import IncompleteError, UsageError
-from ragshield.forget.applying import STEP, fetch, hashes, opened_store, refuse_changed
+from ragshield.forget.applying import STEP, fetch, opened_store, refuse_changed
 from ragshield.forget.history import journal_of, loaded, state_of
 from ragshield.forget.plan import ForgetPlan
-from ragshield.forget.snapshot import read_snapshot
+from ragshield.forget.snapshot import likeness, read_snapshot
 from ragshield.protocols import MutableStore
 from ragshield.records import Batch
 
@@ -21,6 +21,8 @@ class UndoResult:
     Attributes:
         n_restored: passages added again.
         n_present: passages of the plan that were there already, unchanged.
+        n_rounded: passages whose vectors differ from the saved ones in the last bits,
+            because the store normalises what it is given (Chroma in cosine space).
         n_left: passages in the store now.
         snapshot: the file they came from; it still holds them.
         already: the plan had been undone before; nothing was done.
@@ -28,6 +30,7 @@ class UndoResult:
 
     n_restored: int
     n_present: int
+    n_rounded: int
     n_left: int
     snapshot: Path
     already: bool
@@ -39,7 +42,10 @@ def undo(
     store: MutableStore | None = None,
     trust_collection_config: bool = False,
 ) -> UndoResult:
-    """Add again what a plan deleted: texts, sources, metadata, and vectors bit for bit.
+    """Add again what a plan deleted: texts, sources, metadata, and vectors.
+
+    Vectors come back bit for bit, except from a store that normalises what it is given
+    (Chroma in cosine space), where the last bits may differ; `n_rounded` counts those.
 
     Works after a whole apply and after one that broke off; may itself break off and be
     repeated. The order of passages in the store may differ afterwards.
@@ -70,7 +76,7 @@ def undo(
         ids = [p.id for p in saved.passages]
         there = fetch(opened, ids)
         if state.step == "undone" and len(there) == len(ids):
-            return UndoResult(0, len(ids), opened.count(), state.snapshot, True)
+            return UndoResult(0, len(ids), 0, opened.count(), state.snapshot, True)
         refuse_changed(saved, there)
         if state.step == "undone":
             raise UsageError(
@@ -84,18 +90,20 @@ def undo(
             part = missing[start : start + STEP]
             vectors = None if saved.vectors is None else saved.vectors[part]
             opened.add(Batch(tuple(saved.passages[i] for i in part), vectors))
-        _verify(opened, saved)
+        n_rounded = _verify(opened, saved)
         steps.append([{"step": "undone"}])
-        return UndoResult(len(missing), len(present), opened.count(), state.snapshot, False)
+        return UndoResult(
+            len(missing), len(present), n_rounded, opened.count(), state.snapshot, False
+        )
 
 
-def _verify(store: MutableStore, saved: Batch) -> None:
-    back = fetch(store, [p.id for p in saved.passages])
-    found = {p.id: hashed for p, hashed in zip(back.passages, hashes(back), strict=True)}
-    pairs = zip(saved.passages, hashes(saved), strict=True)
-    wrong = [p.id for p, hashed in pairs if found.get(p.id) != hashed]
+def _verify(store: MutableStore, saved: Batch) -> int:
+    """Compare what is back with what was saved; gives how many vectors were rounded."""
+    found = likeness(saved, fetch(store, [p.id for p in saved.passages]))
+    wrong = [p.id for p in saved.passages if found.get(p.id, "other") == "other"]
     if wrong:
         raise IncompleteError(
             f"{len(wrong)} of {len(saved)} passages did not come back as they were, "
             f"such as '{wrong[0]}'; undo again"
         )
+    return sum(alike == "close" for alike in found.values())

@@ -14,7 +14,7 @@ import pytest
 
 from ragshield.errors import IncompleteError, InputError, UsageError
 from ragshield.forget import apply_plan, plan_forget, undo, write_plan
-from ragshield.forget.snapshot import read_snapshot, write_snapshot
+from ragshield.forget.snapshot import likeness, read_snapshot, write_snapshot
 from ragshield.records import Batch, Passage
 from ragshield.stores.memory import MutableMemoryStore
 from ragshield.stores.url import open_store
@@ -220,6 +220,21 @@ def test_a_snapshot_keeps_vectors_and_broken_text_exactly(tmp_path: Path) -> Non
     assert back.vectors.tobytes() == vectors.tobytes()
     no_vectors = write_snapshot(Batch(passages, None), tmp_path / "t")
     assert read_snapshot(tmp_path / "t", no_vectors).vectors is None
+
+
+def test_likeness_tells_rounding_from_another_vector() -> None:
+    passages = (Passage("a", "x"), Passage("b", "y"), Passage("c", "z"), Passage("d", "w"))
+    vectors = np.full((4, 3), 0.5, dtype=np.float32)
+    other = vectors.copy()
+    other[1] = np.nextafter(other[1], np.float32(1))
+    other[2, 0] = 0.51
+    changed = (*passages[:3], Passage("d", "v"))
+    assert likeness(Batch(passages, vectors), Batch(changed, other)) == {
+        "a": "same",
+        "b": "close",
+        "c": "other",
+        "d": "other",
+    }
 
 
 KILL = {
