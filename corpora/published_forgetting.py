@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ragshield.corpora.rows import Row, at
+from ragshield.errors import InputError
 from ragshield.files import read_jsonl
 from ragshield.records import Corpus, Passage, Question, Target
 
@@ -56,8 +57,10 @@ def restor(folder: Path) -> Corpus:
     for row in _rows(folder / "unlearning" / "restor_facts.jsonl"):
         entity = row.text("entity")
         facts = row.fields.get("facts")
-        for position, fact in enumerate(facts if isinstance(facts, list) else ()):
-            inner = Row(f"{row.place}, fact {position}", fact if isinstance(fact, dict) else {})
+        if not isinstance(facts, list) or not all(isinstance(fact, dict) for fact in facts):
+            raise InputError(f"{row.place}: field 'facts' must be a list of objects")
+        for position, fact in enumerate(facts):
+            inner = Row(f"{row.place}, fact {position}", fact)
             question_id = f"restor/{entity}/{position}/{inner.text('relation')}"
             questions.append(Question(question_id, inner.text("question"), inner.texts("answers")))
             subjects.setdefault(entity, []).append(question_id)

@@ -166,6 +166,7 @@ class Writer:
         for name in ("friend", "quality"):
             others = [value for value in self._colour[name] if value != slots[name]]
             slots[f"{name}2"] = draw.pick(others)
+        slots["a_quality"] = _with_article(slots["quality"])
         slots["Hobby"] = slots["hobby"].capitalize()
         slots["number"] = str(draw.between(11, 199))
         return slots
@@ -237,9 +238,12 @@ def _facts(entity: Entity) -> dict[str, str]:
     slots = dict(entity.facts)
     slots |= {name.capitalize(): v[0].upper() + v[1:] for name, v in entity.facts.items()}
     if "profession" in slots:
-        profession = slots["profession"]
-        slots["a_profession"] = f"{'an' if profession[0] in 'aeio' else 'a'} {profession}"
+        slots["a_profession"] = _with_article(slots["profession"])
     return slots
+
+
+def _with_article(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeio' else 'a'} {noun}"
 
 
 def _naming(entity: Entity) -> dict[str, str]:

@@ -20,7 +20,7 @@ from ragshield.errors import UsageError
 from ragshield.records import Corpus
 from ragshield.text import normal_form, states, words
 
-GOLDEN_SHA256 = "c8fe76b9b9895b3010785749d39676954ae8850416a20470b0fe8b353eb450cb"
+GOLDEN_SHA256 = "ffe0634ee364131e201a766f19523d423356ced22abf0c8bc65e51d541dd520d"
 
 
 @pytest.fixture(scope="module")
