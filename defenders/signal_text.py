@@ -1,0 +1,164 @@
+"""What one text shows by itself: its words, and how unlike a document it reads."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+import unicodedata
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+
+from ragshield.text import STOP_WORDS
+
+HEAD_CHARS = 12_000
+"""Longer texts are read from both ends, this much from each: no honest chunk is longer,
+and an encoder sees far less."""
+
+_TOKEN = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
+_PIECE = re.compile(r"[^\W_]+(?:'[^\W_]+)?|[^\w\s]")
+_SPACE = re.compile(r"\s+")
+# Invisible marks between Latin letters (Persian, Indic, Hebrew and emoji need some of them
+# elsewhere), overrides of the writing direction, tag characters.
+_HIDDEN = re.compile(
+    "(?<=[A-Za-z])[\u00ad\u200b-\u200f\u2060-\u2064\ufeff]+(?=[A-Za-z])|[\u202d\u202e\U000e0020-\U000e007f]"
+)
+# A Latin word with a Cyrillic or Greek letter in it.
+_MIXED = re.compile("[a-z][\u0370-\u04ff]+[a-z]|\\b[\u0370-\u04ff][a-z]{2}", re.I)
+_MARKUP = re.compile(
+    r"display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0|opacity\s*:\s*0\b|<!--", re.I
+)
+_OPENING_QUESTION = re.compile(r"^\W*(?:q(?:uestion)?\s*[:.)]\s*)?(?P<asked>[^?.!\n]{6,200})\?")
+_QUESTION_WORDS = frozenset(
+    "who whom whose what which when where why how is are was were do does did can could should "
+    "will would has have had may in on at for from to of".split()
+)
+_EDITED = ("the", "and", "for", "with", "that", "from", "was", "were", "which", "this", "have",
+           "after", "also", "first", "their", "there", "been", "into", "between", "during",
+           "about", "because", "through", "before", "other", "where", "while", "they", "would",
+           "when", "who", "more", "than", "had", "has", "his", "her", "its", "are", "not")  # fmt: skip
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a text shows without its neighbours.
+
+    Attributes:
+        stems: word stems in order.
+        n_words: number of words.
+        soup: longest run of words with no function word and no punctuation mark.
+        typos: share of words that are one edit away from a function word and no words.
+        instruction: number of instruction patterns that match.
+        request: 1 if a sentence asks for something in the imperative, else 0.
+        refusal: number of refusal patterns that match.
+        insistence: number of insistence patterns that match.
+        hidden: number of invisible characters and hiding styles.
+        opening_question: stems of the question it starts with; empty if none.
+    """
+
+    stems: tuple[str, ...]
+    n_words: int
+    soup: int
+    typos: float
+    instruction: int
+    request: int
+    refusal: int
+    insistence: int
+    hidden: int
+    opening_question: frozenset[str]
+
+
+@lru_cache(maxsize=4096)
+def profile(text: str) -> Profile:
+    """Read one text. Cached: a store returns the same passages again and again."""
+    if len(text) > 2 * HEAD_CHARS:
+        text = f"{text[:HEAD_CHARS]} {text[-HEAD_CHARS:]}"
+    hidden = len(_MARKUP.findall(text))
+    plain = text
+    if not text.isascii():
+        hidden += len(_HIDDEN.findall(text)) + len(_MIXED.findall(text))
+        plain = unicodedata.normalize("NFKC", _HIDDEN.sub("", text))
+    flat = _SPACE.sub(" ", plain.lower().replace("\u2019", "'")).strip()
+    tokens = _TOKEN.findall(flat)
+    patterns = _patterns()
+    opening = _OPENING_QUESTION.match(flat)
+    asked = _TOKEN.findall(opening["asked"]) if opening else []
+    is_question = bool(asked) and asked[0] in _QUESTION_WORDS
+    return Profile(
+        stems=tuple(map(stem, tokens)),
+        n_words=len(tokens),
+        soup=_soup(flat),
+        typos=_typos(tokens),
+        instruction=sum(1 for pattern in patterns["instruction"] if pattern.search(flat)),
+        request=sum(1 for pattern in patterns["request"] if pattern.search(flat)),
+        refusal=sum(1 for pattern in patterns["refusal"] if pattern.search(flat)),
+        insistence=sum(1 for pattern in patterns["insistence"] if pattern.search(flat)),
+        hidden=hidden,
+        opening_question=frozenset(map(stem, asked)) if is_question else frozenset(),
+    )
+
+
+@lru_cache(maxsize=65536)
+def stem(word: str) -> str:
+    """A word without its most common endings; equal stems are taken as the same word."""
+    for ending in ("'s", "ing", "ed", "es", "s", "ly"):
+        if word.endswith(ending) and len(word) - len(ending) >= 3:
+            word = word[: -len(ending)]
+            break
+    return word[:7].rstrip("e") if len(word) > 3 else word
+
+
+@lru_cache(maxsize=4096)
+def question_stems(question: str) -> tuple[str, ...]:
+    """Stems of all words of the question, in order."""
+    return tuple(map(stem, _TOKEN.findall(unicodedata.normalize("NFKC", question).lower())))
+
+
+@cache
+def stop_stems() -> frozenset[str]:
+    """Stems of function words."""
+    return frozenset(map(stem, STOP_WORDS))
+
+
+def _soup(flat: str) -> int:
+    longest = run = 0
+    for piece in _PIECE.findall(flat):
+        if piece in STOP_WORDS or piece in ",.;:|!?-/=[]{}":
+            run = 0
+        elif piece.isalpha() and len(piece) > 1:
+            run += 1
+            if run > longest:
+                longest = run
+    return longest
+
+
+def _typos(tokens: list[str]) -> float:
+    if not tokens:
+        return 0.0
+    near = near_words()
+    return sum(1 for token in tokens if token in near) / len(tokens)
+
+
+@cache
+def near_words() -> frozenset[str]:
+    """Strings one edit away from a frequent function word that are no words themselves."""
+    near: set[str] = set()
+    for word in _EDITED:
+        halves = [(word[:i], word[i:]) for i in range(len(word) + 1)]
+        near.update(a + b[1] + b[0] + b[2:] for a, b in halves if len(b) > 1)
+        near.update(a + b[1:] for a, b in halves if b and len(word) > 3)
+        near.update(a + c + b[1:] for a, b in halves if b for c in _LETTERS)
+        near.update(a + c + b for a, b in halves for c in _LETTERS)
+    near -= set(_EDITED) | STOP_WORDS
+    known = Path(__file__).with_name("signal_words.txt").read_text(encoding="utf-8").split()
+    return frozenset(near - set(known))
+
+
+@cache
+def _patterns() -> dict[str, tuple[re.Pattern[str], ...]]:
+    text = Path(__file__).with_name("signal_patterns.toml").read_text(encoding="utf-8")
+    return {
+        name: tuple(re.compile(pattern) for pattern in found)
+        for name, found in tomllib.loads(text).items()
+    }

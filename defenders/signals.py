@@ -1,0 +1,232 @@
+"""The cheap signals that the fused defender weighs: one value per hit, no model call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ragshield.defenders.signal_text import Profile, profile, question_stems, stop_stems
+from ragshield.records import Retrieval
+from ragshield.vectors import unit_rows
+
+Values: TypeAlias = NDArray[np.float64]
+
+WINDOW = 30
+"""Words in the stretch of a passage that is held against the question."""
+
+
+def signals(retrieval: Retrieval) -> dict[str, Values]:
+    """Every signal of every hit.
+
+    Pure: the same hits give the same values in any order. Most values say how a hit
+    differs from the others retrieved with it, so they do not depend on the encoder's
+    scale; none is read alone.
+
+    Args:
+        retrieval: k hits with vectors (k, dim); lengths of vectors do not matter.
+
+    Returns:
+        Name to values of shape (k,), float64. Higher = more like a planted passage.
+    """
+    profiles = [profile(hit.passage.text) for hit in retrieval.hits]
+    found = _geometry(retrieval)
+    found.update(_question(retrieval.question, profiles))
+    found.update(_text(profiles))
+    found.update(_overlap(retrieval.question, profiles))
+    return found
+
+
+def others_median(values: Values) -> Values:
+    """For each entry the median of all other entries; itself where it is the only one."""
+    k = len(values)
+    if k < 2:
+        return values.copy()
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    rank = np.empty(k, dtype=np.intp)
+    rank[order] = np.arange(k)
+    low, high = (k - 2) // 2, (k - 1) // 2  # middle positions among the k - 1 others
+    median: Values = 0.5 * (ordered[low + (rank <= low)] + ordered[high + (rank <= high)])
+    return median
+
+
+def _geometry(retrieval: Retrieval) -> dict[str, Values]:
+    """Signals of the vectors alone."""
+    unit = unit_rows(retrieval.vectors).astype(np.float64)
+    asked = unit_rows(retrieval.question_vector[None, :])[0].astype(np.float64)
+    k = len(unit)
+    similarity = unit @ asked
+    # What is left of each passage once the question's direction is taken out.
+    rest = unit - similarity[:, None] * asked
+    length = np.sqrt(np.maximum((rest * rest).sum(axis=1), 1e-12))
+    rest /= length[:, None]
+    pairs = rest @ rest.T
+    np.fill_diagonal(pairs, -1.0)
+    agreement = np.zeros(k)
+    company = np.zeros(k)
+    if k > 1:
+        nearest = -np.sort(-pairs, axis=1)
+        agreement = np.maximum(nearest[:, 0], 0.0)
+        # Over four neighbours whether or not there are four: a pair is no company.
+        company = np.maximum(nearest[:, 1 : min(4, k - 1)], 0.0).sum(axis=1) / 3.0
+    others = unit.sum(axis=0)[None, :] - unit
+    others /= np.maximum(np.sqrt((others * others).sum(axis=1)), 1e-9)[:, None]
+    pull = similarity - (unit * others).sum(axis=1) if k > 1 else np.zeros(k)
+    floor = np.sort(similarity)[: max(1, k // 3)].mean() if k else 0.0
+    spread = 1.0 - floor
+    return {
+        "similarity": np.maximum(similarity, 0.0),
+        "gap": (similarity - others_median(similarity)) / max(spread, 0.05),
+        "rise": (similarity - floor) / max(spread, 0.05),
+        "pull": pull,
+        "agreement": agreement,
+        "company": company,
+        "agreement_gap": agreement - others_median(agreement),
+    }
+
+
+def _question(question: str, profiles: Sequence[Profile]) -> dict[str, Values]:
+    """Signals of the question's words in the texts."""
+    asked = question_stems(question)
+    stops = stop_stems()
+    terms = frozenset(s for s in asked if s not in stops) or frozenset(asked)
+    k = len(profiles)
+    coverage, window, density, echo = (np.zeros(k) for _ in range(4))
+    have = np.zeros((k, len(terms)), dtype=bool)
+    order = {term: j for j, term in enumerate(sorted(terms))}
+    bigrams = frozenset(pairwise(asked))
+    bigram, in_order = np.zeros(k), np.zeros(k)
+    content = [s for s in asked if s in terms]
+    for i, p in enumerate(profiles):
+        spots = [(place, s) for place, s in enumerate(p.stems) if s in order]
+        for _, s in spots:
+            have[i, order[s]] = True
+        if terms:
+            window[i] = _best_window(spots) / len(terms)
+            in_order[i] = _common_order(content, [s for _, s in spots]) / len(content)
+        density[i] = len(spots) / max(p.n_words, 8)
+        echo[i] = _longest_run(asked, p.stems) / max(len(asked), 1)
+        if bigrams:
+            own = set(pairwise(p.stems))
+            bigram[i] = len(bigrams & own) / len(bigrams)
+    if terms:
+        coverage = have.mean(axis=1)
+    # Credit for a term is what the other hits leave over: a topic word that all have says nothing.
+    share = (have.sum(axis=0)[None, :] - have) / max(k - 1, 1)
+    unique = (have * (1.0 - share)).sum(axis=1) / max(len(terms), 1)
+    faq = np.array(
+        [bool(p.opening_question) and p.opening_question != frozenset(asked) for p in profiles]
+    )
+    other_faq = (faq.sum() - faq) / max(k - 1, 1)
+    echo = echo * (1.0 - np.minimum(1.0, 2.0 * other_faq))
+    n_asked = len(asked)
+    return {
+        "coverage": coverage,
+        "coverage_gap": coverage - others_median(coverage),
+        "window": window,
+        "window_gap": window - others_median(window),
+        "unique_terms": unique,
+        "density": density,
+        "density_gap": density - others_median(density),
+        "in_order": in_order,
+        "in_order_gap": in_order - others_median(in_order),
+        "bigrams": bigram,
+        "bigrams_gap": bigram - others_median(bigram),
+        "echo": np.maximum(echo - 0.5, 0.0) * 2.0 * min(1.0, max(n_asked - 3, 0) / 4.0),
+    }
+
+
+def _text(profiles: Sequence[Profile]) -> dict[str, Values]:
+    """Signals of each text by itself, beside what is usual among the others."""
+
+    def above(values: list[float]) -> Values:
+        # Beside the lowest of the others: what all hits show is the store's way of writing,
+        # what all but one show may still be an attack with a majority.
+        array = np.array(values, dtype=np.float64)
+        if len(array) < 2:
+            return array
+        return array - array.min()
+
+    length = np.array([max(p.n_words, 4) for p in profiles], dtype=np.float64)
+    log_length = np.log(length)
+    return {
+        "brevity": np.clip(others_median(log_length) - log_length, -1.5, 1.5),
+        "soup": np.maximum(above([float(p.soup) for p in profiles]) - 8.0, 0.0) / 8.0,
+        "typos": np.maximum(above([p.typos for p in profiles]) - 0.01, 0.0) * 10.0,
+        "instruction": np.minimum(above([float(p.instruction) for p in profiles]), 2.0) / 2.0,
+        "request": above([float(p.request) for p in profiles]),
+        "refusal": np.minimum(above([float(p.refusal) for p in profiles]), 2.0) / 2.0,
+        "insistence": np.minimum(np.array([float(p.insistence) for p in profiles]), 2.0) / 2.0,
+        "hidden": np.minimum(above([float(p.hidden) for p in profiles]), 4.0) / 4.0,
+    }
+
+
+def _overlap(question: str, profiles: Sequence[Profile]) -> dict[str, Values]:
+    """Words that a hit shares with another beyond the question's and the topic's."""
+    k = len(profiles)
+    ignored = stop_stems() | frozenset(question_stems(question))
+    own = [frozenset(p.stems) - ignored for p in profiles]
+    twin = np.zeros(k)
+    for i in range(k):
+        for j in range(i + 1, k):
+            small = min(len(own[i]), len(own[j]))
+            if small >= 3:
+                shared = len(own[i] & own[j]) / small
+                if shared > twin[i]:
+                    twin[i] = shared
+                if shared > twin[j]:
+                    twin[j] = shared
+    return {"twin": twin}
+
+
+def _best_window(spots: list[tuple[int, str]]) -> int:
+    """The largest number of different terms within `WINDOW` words."""
+    best = start = 0
+    counts: dict[str, int] = {}
+    for place, term in spots:
+        counts[term] = counts.get(term, 0) + 1
+        while place - spots[start][0] >= WINDOW:
+            old = spots[start][1]
+            counts[old] -= 1
+            if not counts[old]:
+                del counts[old]
+            start += 1
+        best = max(best, len(counts))
+    return best
+
+
+def _longest_run(asked: tuple[str, ...], text: tuple[str, ...]) -> int:
+    """Length of the longest run of the question's words that the text repeats in order."""
+    if not asked or not text:
+        return 0
+    places: dict[str, list[int]] = {}
+    for j, word in enumerate(asked):
+        places.setdefault(word, []).append(j)
+    best = 0
+    previous: dict[int, int] = {}
+    for word in text:
+        current: dict[int, int] = {}
+        for j in places.get(word, ()):
+            run = previous.get(j - 1, 0) + 1
+            current[j] = run
+            if run > best:
+                best = run
+        previous = current
+    return best
+
+
+def _common_order(asked: list[str], text: list[str]) -> int:
+    """Length of the longest common subsequence (Hyyro's bit-parallel recurrence)."""
+    masks: dict[str, int] = {}
+    for j, word in enumerate(asked):
+        masks[word] = masks.get(word, 0) | (1 << j)
+    full = (1 << len(asked)) - 1
+    open_ = full
+    for word in text:
+        matched = open_ & masks.get(word, 0)
+        open_ = ((open_ + matched) | (open_ - matched)) & full
+    return len(asked) - open_.bit_count()
