@@ -36,7 +36,8 @@ def main() -> None:
 
         def report(retrieval, verdict):
             for finding in verdict.dropped:
-                print(f"dropped ({finding.suspicion:.2f}): {finding.reason}")
+                text = next(hit.text for hit in retrieval if hit.id == finding.passage_id)
+                print(f"dropped ({finding.suspicion:.2f}): {text}\n  {finding.reason}")
 
         retriever = GuardedRetriever.from_vectorstore(store, k=10, on_verdict=report)
         for document in retriever.invoke(QUESTION):
