@@ -20,7 +20,7 @@ from ragshield.errors import UsageError
 from ragshield.records import Corpus
 from ragshield.text import normal_form, states, words
 
-GOLDEN_SHA256 = "ffe0634ee364131e201a766f19523d423356ced22abf0c8bc65e51d541dd520d"
+GOLDEN_SHA256 = "ace1b998beea85061cb41dfea906355327ef55ec03d0e8c42f8ba68cda004e2f"
 
 
 @pytest.fixture(scope="module")
