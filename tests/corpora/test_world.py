@@ -20,7 +20,7 @@ from ragshield.errors import UsageError
 from ragshield.records import Corpus
 from ragshield.text import normal_form, states, words
 
-GOLDEN_SHA256 = "ace1b998beea85061cb41dfea906355327ef55ec03d0e8c42f8ba68cda004e2f"
+GOLDEN_SHA256 = "e8cf7b55a1af1163be05585a8923e667febd8ccfc7df37b409d5da56672f41c4"
 
 
 @pytest.fixture(scope="module")
