@@ -10,7 +10,7 @@ import os
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -65,6 +65,7 @@ class EmbeddedConnection:
         self._collection: Collection | None = None
         self._shared_with: Any = None
         self._copy: tempfile.TemporaryDirectory[str] | None = None
+        self._state: tuple[int, ...] = ()
         self._closed = False
 
     def read(self, call: Callable[[Collection], Result], *, fresh: bool = False) -> Result:
@@ -104,6 +105,8 @@ class EmbeddedConnection:
         except Exception as error:
             if not _replaced(error):
                 raise
+        finally:
+            self._state = _state(self._path)
         self._collection = find(client, self._name, self._url)
         return call(self._collection)
 
@@ -121,7 +124,9 @@ class EmbeddedConnection:
         if self._client is not None and self._copy is not None:
             return self._client
         shared = self._open_in_this_process()
-        if self._client is not None and shared is self._shared_with:
+        # Written to by others since the last call, a client of our own is out of date.
+        current = shared is not None or self._state == _state(self._path)
+        if self._client is not None and shared is self._shared_with and current:
             return self._client
         self._release()
         if shared is not None:
@@ -132,6 +137,7 @@ class EmbeddedConnection:
             self._use_copy()
         else:
             self._client = _embedded_client(self._own_spelling())
+            self._state = _state(self._path)
         if self._client is None:
             raise StoreError(f"{self._url} could not be opened")
         return self._client
@@ -225,7 +231,9 @@ def check_database(path: Path, url: str) -> None:
     if not file.is_file():
         raise StoreError(f"{url}: {path} holds no chroma.sqlite3, so it is no Chroma database")
     try:
-        uri = f"{file.resolve().as_uri()}?mode=ro"
+        # Where a writer was killed, SQLite must first undo its half-done transaction.
+        mode = "rw" if _may_write(path) else "ro"
+        uri = f"{file.resolve().as_uri()}?mode={mode}"
         with closing(sqlite3.connect(uri, uri=True, timeout=30)) as database:
             tables = database.execute("select name from sqlite_master where name = 'collections'")
             found = tables.fetchone()
@@ -294,6 +302,15 @@ def _replaced(error: BaseException) -> bool:
     from chromadb.errors import NotFoundError
 
     return isinstance(error, NotFoundError)
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """Changes whenever anyone writes to the database."""
+    times = []
+    for name in ("chroma.sqlite3", "chroma.sqlite3-wal"):
+        with suppress(OSError):
+            times.append((path / name).stat().st_mtime_ns)
+    return tuple(times)
 
 
 def _may_write(path: Path) -> bool:

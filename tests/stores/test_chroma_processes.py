@@ -19,18 +19,22 @@ from ragshield.stores.chroma import create_chroma
 from ragshield.stores.chroma_copy import holders
 
 _WRITER = """
-import sys, time
+import os, sys, time
 import chromadb, numpy as np
 path, pause_s, rows = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
 collection = chromadb.PersistentClient(path).get_collection("docs", embedding_function=None)
 rng = np.random.default_rng(1)
 print("open", collection.count(), flush=True)
-for i in range(100_000):
+i = 0
+while not os.path.exists(f"{path}.stop"):
     ids = [f"new{i}-{j}" for j in range(rows)]
     collection.add(ids=ids, embeddings=rng.normal(size=(rows, 16)), documents=ids)
     if i % 3 == 2:
         collection.delete(ids=[f"new{i - 1}-{j}" for j in range(rows)])
-    time.sleep(pause_s)
+    i += 1
+    end = time.monotonic() + pause_s
+    while time.monotonic() < end and not os.path.exists(f"{path}.stop"):
+        time.sleep(min(pause_s, 0.05))
 """
 
 
@@ -48,13 +52,16 @@ def folder(tmp_path: Path) -> Path:
 
 class Writer:
     def __init__(self, folder: Path, pause_s: float, rows: int) -> None:
+        self._stop = Path(f"{folder}.stop")
+        self._stop.unlink(missing_ok=True)
         command = [sys.executable, "-c", _WRITER, str(folder), str(pause_s), str(rows)]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         assert self.process.stdout.readline().startswith("open ")
 
     def stop(self) -> None:
-        self.process.kill()
+        # Asked, not killed: Chroma's index does not survive a kill in the middle of saving.
+        self._stop.touch()
         self.process.communicate(timeout=20)
 
 
