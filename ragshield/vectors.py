@@ -70,4 +70,5 @@ def cosine_matrix(vectors: Vectors) -> NDArray[np.float32]:
 def nearest(vectors: Vectors, vector: Vector, k: int) -> NDArray[np.intp]:
     """Indices of the k rows most similar to `vector`, best first; ties by index."""
     similarity = cosines(vectors, vector)
-    return np.argsort(-similarity, kind="stable")[:k]
+    order: NDArray[np.intp] = np.argsort(-similarity, kind="stable")
+    return order[:k]

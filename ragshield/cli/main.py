@@ -11,8 +11,11 @@ from typer.exceptions import TyperException
 
 from ragshield import __version__
 from ragshield.cli import attack as attack_command
+from ragshield.cli import demo as demo_command
+from ragshield.cli import forget as forget_command
 from ragshield.cli import list as list_command
 from ragshield.cli import run as run_command
+from ragshield.cli import scan as scan_command
 from ragshield.cli import table as table_command
 from ragshield.cli.console import err
 from ragshield.errors import RagshieldError
@@ -57,10 +60,15 @@ def root(
     del debug  # read by `run`, which also sees errors raised before any command starts
 
 
+# In the order of help: what a newcomer tries first comes first.
+app.command("demo")(demo_command.demo)
+app.command("scan")(scan_command.scan)
+app.add_typer(forget_command.app, name="forget")
+app.command("undo")(forget_command.undo)
 app.command("attack")(attack_command.attack)
-app.command("list")(list_command.list_plugins)
 app.command("run")(run_command.run)
 app.command("table")(table_command.table)
+app.command("list")(list_command.list_plugins)
 
 
 def run(arguments: list[str] | None = None) -> int:
