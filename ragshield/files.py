@@ -34,7 +34,9 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 except json.JSONDecodeError as error:
                     raise InputError(f"{path}, line {number}: not JSON ({error.msg})") from error
                 if not isinstance(value, dict):
-                    raise InputError(f"{path}, line {number}: expected a JSON object, got {value!r:.60}")
+                    raise InputError(
+                        f"{path}, line {number}: expected a JSON object, got {value!r:.60}"
+                    )
                 yield number, value
     except UnicodeDecodeError as error:
         raise InputError(f"{path}, after line {number}: not UTF-8 ({error.reason})") from error

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
@@ -22,9 +22,7 @@ Vector: TypeAlias = NDArray[np.float32]
 
 MetaValue: TypeAlias = str | int | float | bool | None
 
-Kind: TypeAlias = Literal[
-    "attack", "corpus", "defender", "encoder", "reader", "screen", "store"
-]
+Kind: TypeAlias = Literal["attack", "corpus", "defender", "encoder", "reader", "screen", "store"]
 
 Status: TypeAlias = Literal["clean", "filtered", "not_judged", "majority_assumption_violated"]
 """What a verdict says about the whole retrieval.
@@ -36,7 +34,7 @@ cannot be trusted.
 """
 
 
-class Action(str, Enum):
+class Action(StrEnum):
     """What a judge wants done with one passage."""
 
     KEEP = "keep"

@@ -40,7 +40,7 @@ def as_vectors(values: ArrayLike, *, rows: int | None = None, what: str = "vecto
 
 def as_vector(values: ArrayLike, *, dim: int | None = None, what: str = "vector") -> Vector:
     """Check and convert to (dim,) float32; the same rules as `as_vectors`."""
-    row = as_vectors(np.asarray(values, dtype=np.float32).reshape(1, -1), what=what)[0]
+    row: Vector = as_vectors(np.asarray(values, dtype=np.float32).reshape(1, -1), what=what)[0]
     if dim is not None and row.shape[0] != dim:
         raise InputError(
             f"{what} has {row.shape[0]} dimensions, the store has {dim}; "
@@ -52,19 +52,21 @@ def as_vector(values: ArrayLike, *, dim: int | None = None, what: str = "vector"
 def unit_rows(vectors: Vectors) -> Vectors:
     """Rows scaled to length 1; rows of zeros stay zeros."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32, copy=False)
+    unit: Vectors = (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32, copy=False)
+    return unit
 
 
 def cosines(vectors: Vectors, vector: Vector) -> NDArray[np.float32]:
     """Cosine of each row with one vector: (n,), [-1, 1]."""
-    found = unit_rows(vectors) @ unit_rows(vector)
-    return np.clip(found, -1.0, 1.0).astype(np.float32, copy=False)
+    found: NDArray[np.float32] = np.clip(unit_rows(vectors) @ unit_rows(vector), -1.0, 1.0)
+    return found
 
 
 def cosine_matrix(vectors: Vectors) -> NDArray[np.float32]:
     """Cosine of every pair of rows: (n, n), symmetric, [-1, 1]."""
     unit = unit_rows(vectors)
-    return np.clip(unit @ unit.T, -1.0, 1.0).astype(np.float32, copy=False)
+    found: NDArray[np.float32] = np.clip(unit @ unit.T, -1.0, 1.0)
+    return found
 
 
 def nearest(vectors: Vectors, vector: Vector, k: int) -> NDArray[np.intp]:

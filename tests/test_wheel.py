@@ -79,9 +79,7 @@ def test_the_tests_pass_against_the_wheel_outside_the_checkout(wheel: Path, tmp_
     (packages / "dependencies.pth").write_text("\n".join(site.getsitepackages()))
     shutil.copytree(ROOT / "tests", tmp_path / "tests")
     settings = (ROOT / "pyproject.toml").read_text().split("[tool.pytest.ini_options]")[1]
-    (tmp_path / "pyproject.toml").write_text(
-        "[tool.pytest.ini_options]" + settings.split("\n[")[0]
-    )
+    (tmp_path / "pyproject.toml").write_text("[tool.pytest.ini_options]" + settings.split("\n[")[0])
     shutil.move(tmp_path / "pyproject.toml", tmp_path / "tests" / "pyproject.toml")
     script = (
         "import ragshield, pathlib, sys, pytest\n"

@@ -20,6 +20,8 @@ from ragshield.files import writing
 from ragshield.text import states
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ragshield.forget import ForgetPlan
     from ragshield.metrics import Rate
     from ragshield.protocols import Encoder, Reader, Retriever, Store
@@ -142,9 +144,7 @@ def draw_targets(
     return [pool[i] for i in sorted(rng.choice(len(pool), min(n, len(pool)), replace=False))]
 
 
-def ask(
-    retriever: Retriever, reader: Reader, questions: Sequence[Question], k: int
-) -> list[str]:
+def ask(retriever: Retriever, reader: Reader, questions: Sequence[Question], k: int) -> list[str]:
     """The reader's answers from what is retrieved."""
     answers = []
     with progress("Asking", len(questions)) as advance:

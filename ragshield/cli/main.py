@@ -47,7 +47,10 @@ def root(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", help="Show the version.", callback=_version, is_eager=True,
+            "--version",
+            help="Show the version.",
+            callback=_version,
+            is_eager=True,
             show_default=False,
         ),
     ] = False,

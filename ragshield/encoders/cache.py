@@ -84,7 +84,10 @@ class CachedEncoder:
             with self._lock, self._db:
                 self._db.executemany(
                     "INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)",
-                    [(self.name, key, row.tobytes()) for (key, _), row in zip(part, vectors, strict=True)],
+                    [
+                        (self.name, key, row.tobytes())
+                        for (key, _), row in zip(part, vectors, strict=True)
+                    ],
                 )
             for (_, positions), row in zip(part, vectors, strict=True):
                 rows[positions] = row

@@ -87,7 +87,7 @@ class SentenceTransformersEncoder:
             return np.empty((0, self.dim), dtype=np.float32)
         # Texts of like length share a batch, so that little is padded: about twice as fast.
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-        rows: Vectors | None = None
+        rows = np.empty((len(texts), 0), dtype=np.float32)
         for start in range(0, len(order), self.batch_size):
             chosen = order[start : start + self.batch_size]
             part = self.model.encode(
@@ -96,12 +96,11 @@ class SentenceTransformersEncoder:
                 normalize_embeddings=True,
                 show_progress_bar=False,
             )
-            if rows is None:
+            if rows.shape[1] == 0:  # the width is known from the first vectors
                 rows = np.empty((len(texts), part.shape[1]), dtype=np.float32)
             rows[chosen] = part
             if progress is not None:
                 progress(len(chosen))
-        assert rows is not None  # noqa: S101 - texts is not empty
         return rows
 
 
@@ -109,4 +108,4 @@ def quiet_loading() -> None:
     """Keep transformers' "Loading weights" bar off the screen of our users."""
     from transformers.utils import logging
 
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]

@@ -50,9 +50,12 @@ def test_passages_are_distinct_named_and_marked_as_planted(name: str) -> None:
     ids=["long", "script", "answer-in-question", "right-answer", "empty-question", "empty-answer"],
 )
 def test_an_odd_target_gives_passages_or_one_clear_line(name: str, target: Target) -> None:
+    message = ""
+    passages = []
     try:
         passages = attack(name).craft(target, rng=np.random.default_rng(0))
     except RagshieldError as error:
-        assert "\n" not in str(error)
-    else:
-        assert all(p.text.strip() for p in passages)
+        message = str(error)
+    assert bool(passages) != bool(message)
+    assert "\n" not in message
+    assert all(p.text.strip() for p in passages)

@@ -112,7 +112,18 @@ def test_is_safe_from_many_threads(name: str, word_encoder) -> None:
     assert found == expected
 
 
-HOSTILE = ["", " ", "\x00", "‮‏", "the a of", "🙂" * 50, "x" * 100_000, "??!!", "a\nb\r\n\tc", "\ud800"]
+HOSTILE = [
+    "",
+    " ",
+    "\x00",
+    "‮‏",
+    "the a of",
+    "🙂" * 50,
+    "x" * 100_000,
+    "??!!",
+    "a\nb\r\n\tc",
+    "\ud800",
+]
 
 
 @pytest.mark.parametrize("name", DEFENDERS)

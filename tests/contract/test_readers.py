@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ragshield.records import Passage
 from ragshield.readers.extractive import ExtractiveReader
+from ragshield.records import Passage
 
 READERS = [ExtractiveReader]
 
