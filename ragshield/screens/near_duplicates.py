@@ -120,7 +120,7 @@ class NearDuplicates:
         findings = []
         for i, passage in enumerate(passages):
             excess = usual.excess(float(kth[i]), k)
-            stands_out = float(np.clip((excess - 1.5) / 2.0, 0, 1))
+            stands_out = float(np.clip((excess - 1.5) / 1.5, 0, 1))
             near = float(np.clip((kth[i] - floor + 0.15) / 0.2, 0, 1))
             # A passage that fits a loose group is no better a sign than the group.
             agreement = min(float(texts.agreement[i]), float(texts.agreement.mean()))

@@ -117,6 +117,7 @@ class QuestionEcho:
             suspicion = min(0.15 + 0.65 * restated + 0.05 * min(n - 1, 4), 0.99)
             if len({normal_form(passages[e.row].text[:_READ_CHARS]) for e in members}) == 1:
                 suspicion *= 0.5  # copies of one text: a duplicate, not a chorus
+            suspicion *= _specific(echo)
             if not echo.leading and echo.n_questions > 1:
                 suspicion *= 0.6  # one question of many: an interview, a form
             reason = (
@@ -135,7 +136,7 @@ class QuestionEcho:
 
     def _single(self, echo: _Echo, passage: Passage, rare: float, share: float) -> Finding:
         suspicion = (0.2 + 0.5 * echo.restated) if echo.restated >= _MIN_RESTATED else 0.0
-        suspicion *= rare
+        suspicion *= rare * _specific(echo)
         if not echo.leading:
             suspicion *= 0.7
         if echo.n_questions > 1 or _FAQ.search(passage.text[:_READ_CHARS]):
@@ -164,6 +165,11 @@ class QuestionEcho:
         action = Action.DROP if suspicion >= self.drop_from else Action.KEEP
         evidence = {**evidence, "taxonomy": list(TAXONOMY)}
         return Finding(passage_id, round(suspicion, 4), self.name, action, reason, group, evidence)
+
+
+def _specific(echo: _Echo) -> float:
+    """Less for "Where was she born?": one content word asks about nobody in particular."""
+    return 1.0 if len(_keys(words(echo.question))) > 1 else 0.5
 
 
 def _strong(echo: _Echo) -> bool:
