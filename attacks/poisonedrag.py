@@ -24,6 +24,7 @@ Variant: TypeAlias = Literal["supplied", "template", "llm"]
 
 _TIMEOUT_S = 60.0
 _REPLY_TOKENS = 150
+_NO_MODEL = "poisonedrag: texts 'llm' needs a language model: give llm as openai:URL#MODEL"
 
 
 class PoisonedRAG:
@@ -82,9 +83,7 @@ class PoisonedRAG:
         if texts not in get_args(Texts):
             raise ValueError(f"texts is '{texts}'; allowed: {', '.join(get_args(Texts))}")
         if texts == "llm" and llm is None:
-            raise UsageError(
-                "poisonedrag: texts 'llm' needs a language model: llm=openai:URL#MODEL"
-            )
+            raise UsageError(_NO_MODEL)
         if isinstance(llm, str):
             # Temperature 1 as in the paper: another try gives another text.
             llm = open_chat_model(
@@ -156,9 +155,7 @@ class PoisonedRAG:
     ) -> Iterator[tuple[str, bool | None, int]]:
         del rng  # the language model's own sampling decides
         if self._llm is None:
-            raise UsageError(
-                "poisonedrag: texts 'llm' needs a language model: llm=openai:URL#MODEL"
-            )
+            raise UsageError(_NO_MODEL)
         request = fill(
             _prompt("poisonedrag_write.txt"),
             {

@@ -34,7 +34,9 @@ class Texts(StrEnum):
 def attack(
     name: Annotated[
         str | None,
-        typer.Argument(help="Attack; see: ragshield list attacks.", show_default=False),
+        typer.Argument(
+            metavar="NAME", help="Attack; see: ragshield list attacks.", show_default=False
+        ),
     ] = None,
     questions: Annotated[
         Path | None,

@@ -18,7 +18,7 @@ _SUFFIXES = (
 _FOOTNOTE = re.compile(r"(?<=[.!?])((?:\[[^\[\]]{1,20}\])+)\s+")
 # Ends that `sentences` does not see: full-width stops, and a stop before another script.
 _END = re.compile(r"(?<=[\u3002\uff01\uff1f\u0964])|(?<=[.!?])\s+(?=[^\x00-\u024f])")
-_INITIAL = re.compile(r"(?<!\w)(?:[^\W\d_a-z]|Mrs?|Dr|St|Jr|No)\.$")
+_INITIAL = re.compile(r"(?<!\w)(?:[^\W\d_]|Mrs?|Dr|St|Jr|[Nn]o|est|pop|ca|vol)\.$")
 _CAPITALISED = re.compile(r"(?<!\w)[^\W\d_a-zß-öø-ÿ]\w*(?:['\u2019]\w+)?")
 
 
@@ -60,9 +60,9 @@ def stem(word: str, names: Set[str] = frozenset()) -> str:
         word: lower-cased.
         names: words that are names here, which belong to no relation.
     """
+    word = re.sub(r"['\u2019]s$", "", word)
     if word not in names and (group := _relations().get(word)):
         return group
-    word = re.sub(r"['\u2019]s$", "", word)
     if not word.isalpha():
         return word
     for suffix in _SUFFIXES:
