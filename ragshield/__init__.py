@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ragshield.ingest import IngestGuard
     from ragshield.records import Batch, Finding, Hit, Passage, Question, Retrieval, Target, Verdict
     from ragshield.retriever import StoreRetriever
-    from ragshield.scan import scan
+    from ragshield.scanning import scan
     from ragshield.stores.url import open_store
 
 _HOME = {
@@ -40,7 +40,7 @@ _HOME = {
     "open_encoder": "encoders.open",
     "open_store": "stores.url",
     "plan_forget": "forget",
-    "scan": "scan",
+    "scan": "scanning",
     "undo": "forget",
 }
 

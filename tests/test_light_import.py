@@ -67,3 +67,13 @@ def test_every_public_name_exists() -> None:
     for name in ragshield.__all__:
         assert getattr(ragshield, name) is not None
     assert set(ragshield.__all__) <= set(dir(ragshield))
+
+
+def test_no_public_name_is_also_a_module() -> None:
+    # Importing ragshield.scan as a module would replace the function of that name.
+    import importlib.util
+
+    import ragshield
+
+    for name in ragshield.__all__:
+        assert importlib.util.find_spec(f"ragshield.{name}") is None, name

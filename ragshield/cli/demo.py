@@ -199,7 +199,7 @@ def show_example(targets: Sequence[Target], before: Sequence[str], after: Sequen
 def scan_store(story: Story, store: Store, poison: Sequence[Passage], folder: Path) -> None:
     """Scan, and count what was found against what was planted."""
     from ragshield.findings import finding_line
-    from ragshield.scan import scan
+    from ragshield.scanning import scan
 
     with err.status("Scanning"):
         report = scan(store)

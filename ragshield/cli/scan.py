@@ -17,7 +17,7 @@ from ragshield.records import Finding
 from ragshield.screens.groups import join
 
 if TYPE_CHECKING:
-    from ragshield.scan import ScanReport
+    from ragshield.scanning import ScanReport
 
 _CARDS_SHOWN = 20
 _MEMBERS_SHOWN = 6
@@ -79,7 +79,7 @@ def scan(
     if cache is not None and encoder is None:
         raise UsageError("--cache keeps the vectors of --encoder; name an encoder with it")
     from ragshield.encoders.open import open_encoder
-    from ragshield.scan import scan as run_scan
+    from ragshield.scanning import scan as run_scan
     from ragshield.stores.url import open_store
 
     with open_store(url, trust_collection_config=trust_collection_config) as store:

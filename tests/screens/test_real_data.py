@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ragshield.records import Batch, Passage
-from ragshield.scan import scan
+from ragshield.scanning import scan
 from ragshield.stores.memory import MemoryStore
 
 pytestmark = [pytest.mark.model, pytest.mark.slow]

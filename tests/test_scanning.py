@@ -10,7 +10,7 @@ import pytest
 from ragshield.errors import InputError, PluginError, StoreError, UsageError
 from ragshield.findings import finding_line
 from ragshield.records import Action, Batch, Finding, Passage, Vectors
-from ragshield.scan import scan
+from ragshield.scanning import scan
 from ragshield.stores.memory import MemoryStore
 
 QUESTION = "who built the brackwater bridge"
