@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 from ragshield.chat import open_chat_model
-from ragshield.errors import IncompleteError, UsageError
+from ragshield.errors import IncompleteError
 from ragshield.readers import open_reader
 from ragshield.readers.chat import ChatReader, openai_reader
 from ragshield.records import Passage
@@ -137,47 +137,6 @@ def test_without_a_key_this_machine_gets_a_placeholder(openai_server: ModuleType
     with openai_server.scripted(lambda prompt, n: "ok") as server:
         _impatient(server.url).answer(QUESTION, PASSAGES)
     assert server.keys == ["Bearer none"]
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("openai", "names no http"),
-        ("openai:", "names no http"),
-        ("openai:localhost:8000#m", "names no http"),
-        ("openai:file:///etc/passwd#m", "names no http"),
-        ("openai:http://localhost:99999/v1#m", "names no http"),
-        ("openai:http://localhost:8000/v1", "names no model"),
-        ("openai:https://api.openai.com/v1#m", "set the environment variable OPENAI_API_KEY"),
-        ("openia:http://localhost:8000/v1#m", "did you mean 'openai'"),
-    ],
-)
-def test_a_malformed_name_is_refused_before_anything_is_sent(name: str, message: str) -> None:
-    with pytest.raises(UsageError, match=message):
-        open_reader(name)
-
-
-def test_a_password_in_the_url_is_refused_and_not_repeated() -> None:
-    with pytest.raises(UsageError, match="must hold no password") as failure:
-        open_reader("openai:http://me:hunter22@localhost:8000/v1#m")
-    assert "hunter22" not in str(failure.value)
-
-
-def test_a_prompt_without_a_place_for_the_contexts_is_refused() -> None:
-    model = open_chat_model(
-        "openai:http://localhost:9/v1#m", temperature=0, max_tokens=1, timeout_s=1
-    )
-    with pytest.raises(ValueError, match=r"has no \{contexts\}"):
-        ChatReader(model, prompt="Answer {question}")
-    with pytest.raises(ValueError, match="at least 1"):
-        ChatReader(model, max_passages=0)
-
-
-def test_any_langchain_chat_model_can_read() -> None:
-    from langchain_core.language_models import FakeListChatModel
-
-    reader = ChatReader(FakeListChatModel(responses=["Ida Holm"]))
-    assert reader.answer(QUESTION, PASSAGES) == "Ida Holm"
 
 
 def _impatient(url: str) -> ChatReader:
