@@ -35,9 +35,9 @@ class ExtractiveReader:
     among the given passages weighing more. A word in the sentence before or after counts
     half, a name almost fully (a pronoun stands for it). A passage that has no more than half
     of any name in the question is about somebody else and is not read, unless it shares a
-    name with one that has a whole one, as a second hop does. A sentence without the kind of
-    answer asked for ("who": a name, "when": a date), or that states another relation,
-    counts less.
+    name with one that has a whole one, as a second hop does; where no passage has a whole
+    one, the answer is not known. A sentence without the kind of answer asked for ("who": a
+    name, "when": a date), or that states another relation, counts less.
 
     Support is how many passages use the words that the sentence adds to the question:
     those of the kind asked for where the question tells, else all. A passage's vote is

@@ -55,6 +55,22 @@ def test_a_passage_about_somebody_with_the_same_surname_does_not_answer() -> Non
     )
 
 
+def test_namesakes_by_first_name_and_by_surname_together_do_not_make_up_the_person() -> None:
+    texts = ["Talia Morn was born in Xest."] + [
+        f"{name} Venn was born in Yark." for name in ("Arvo", "Edda", "Ole", "Ida")
+    ]
+    assert answer("Where was Talia Venn born?", *texts) == UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["where was talia venn born", "WHERE WAS TALIA VENN BORN?", "Where Was Talia Venn Born?"],
+)
+def test_the_case_of_the_question_does_not_matter(question: str) -> None:
+    texts = ["Talia Venn is a baker. She was born in Qelby.", "Arvo Morn was born in Yark."]
+    assert answer(question, *texts) == "She was born in Qelby."
+
+
 def test_a_second_hop_is_followed_through_a_shared_name() -> None:
     question = "When was the firm of Talia Venn founded?"
     hop, fact = "Talia Venn runs Ostrel Glass.", "Ostrel Glass was founded in 1911."
