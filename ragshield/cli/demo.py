@@ -2,48 +2,56 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
-from rich.padding import Padding
 
-from ragshield.cli.console import embed, err, out, progress
-from ragshield.errors import UsageError
-from ragshield.files import writing
-from ragshield.text import states
+from ragshield.cli import demo_steps as steps
+from ragshield.cli.console import embed, err, out
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from ragshield.forget import ForgetPlan
     from ragshield.metrics import Rate
-    from ragshield.protocols import Encoder, Reader, Retriever, Store
-    from ragshield.records import Corpus, Passage, Question, Target
-
-MARKER = ".ragshield-demo"
-COLLECTION = "docs"
-N_NEIGHBOURS = 20
+    from ragshield.records import Passage, Retrieval, Target, Verdict
+    from ragshield.retriever import StoreRetriever
 
 
 @dataclass
 class Story:
-    """What happened, for the table and for summary.json."""
+    """What is counted on the way, for the table at the end: (chapter, what, how many)."""
 
     rows: list[tuple[str, str, Rate]] = field(default_factory=list)
-    """(chapter, what was counted, how many of how many)."""
 
     def count(self, chapter: str, what: str, successes: int, n: int) -> None:
-        """Add one line of the table."""
+        """Add one line."""
         from ragshield.metrics import rate
 
         self.rows.append((chapter, what, rate(successes, n)))
+
+
+@dataclass
+class Tally:
+    """Counts what a guard drops; given to it as `on_verdict`."""
+
+    poison: frozenset[str]
+    n_poison: int = 0
+    n_poison_dropped: int = 0
+    n_clean: int = 0
+    n_clean_dropped: int = 0
+
+    def __call__(self, retrieval: Retrieval, verdict: Verdict) -> None:
+        """Count one verdict."""
+        dropped = {finding.passage_id for finding in verdict.dropped}
+        for hit in retrieval:
+            if hit.id in self.poison:
+                self.n_poison += 1
+                self.n_poison_dropped += hit.id in dropped
+            else:
+                self.n_clean += 1
+                self.n_clean_dropped += hit.id in dropped
 
 
 def demo(
@@ -56,53 +64,74 @@ def demo(
 ) -> None:
     """Poison a knowledge base, guard it, scan it, forget a target; about a minute."""
     started = time.monotonic()
-    prepare(folder)
+    steps.prepare(folder)
     import numpy as np
 
     from ragshield.corpora.world import load as load_world
     from ragshield.encoders import open_encoder
-    from ragshield.guard import Guard
-    from ragshield.readers.extractive import ExtractiveReader
     from ragshield.records import Batch
     from ragshield.retriever import StoreRetriever
     from ragshield.stores import open_store
     from ragshield.stores.chroma import create_chroma
 
-    story, reader, rng = Story(), ExtractiveReader(), np.random.default_rng(seed)
-    url = f"chroma:{folder}/db#{COLLECTION}"
+    story, rng = Story(), np.random.default_rng(seed)
+    url = f"chroma:{folder}/db#{steps.COLLECTION}"
     with err.status("Loading the offline encoder (all-MiniLM-L6-v2)"):
         encoder = open_encoder("minilm", cache=folder / "vectors.sqlite")
-
     corpus = load_world()
-    subject, about = forget_subject(corpus, rng)
-    targets = draw_targets(corpus, about, questions, rng)
+    subject = steps.draw_subject(corpus, rng)
+    targets = steps.draw_targets(corpus, subject, questions, rng)
+
     chapter(1, "A knowledge base", f"{len(corpus.passages):,} passages of an invented world")
     vectors = embed(encoder, [p.text for p in corpus.passages], "Embedding passages")
     with err.status("Writing Chroma"):
-        create_chroma(folder / "db", COLLECTION, Batch(corpus.passages, vectors)).close()
-    with open_store(url) as store:
-        before = ask(StoreRetriever(store, encoder), reader, [t.question for t in targets], k)
-        report_answers(story, "before the attack", targets, before)
-
-    chapter(2, "The attack", f"PoisonedRAG plants 5 passages for each of {len(targets)} questions")
-    poison = plant(url, targets, encoder, seed)
+        create_chroma(folder / "db", steps.COLLECTION, Batch(corpus.passages, vectors)).close()
     with open_store(url) as store:
         retriever = StoreRetriever(store, encoder)
-        after = ask(retriever, reader, [t.question for t in targets], k)
-        report_answers(story, "under attack", targets, after)
-        show_example(targets, before, after)
+        before = steps.ask(retriever, targets, k)
+        report_answers(story, "before the attack", targets, before)
+        guard_clean(story, retriever, targets, k)
+
+    chapter(2, "The attack", f"PoisonedRAG plants 5 passages for each of {len(targets)} questions")
+    poison = steps.craft(targets, seed)
+    poison_vectors = embed(encoder, [p.text for p in poison], "Embedding poison")
+    with open_store(url, writable=True) as writable:
+        writable.add(Batch(tuple(poison), poison_vectors))
+    with open_store(url) as store:
+        retriever = StoreRetriever(store, encoder)
+        attacked = steps.ask(retriever, targets, k)
+        report_answers(story, "under attack", targets, attacked)
+        show_example(targets, before, attacked)
 
         chapter(3, "The guard", "the default defender, on the vectors that the store holds")
-        guarded = ask(Guard(retriever, ["ragdefender"]), reader, [t.question for t in targets], k)
-        report_answers(story, "behind the guard", targets, guarded)
+        guarded = guard_poisoned(story, retriever, targets, poison, k)
 
         chapter(4, "The scan", "no question known, every passage looked at")
-        scan_store(story, store, poison, folder)
+        with err.status("Scanning"):
+            n_found, n_accused = steps.scan_into(folder / "findings.jsonl", store, poison)
+        n_clean = store.count() - len(poison)
+    out.print(
+        f"  {n_found} of {len(poison)} planted passages found, "
+        f"{n_accused} of {n_clean:,} clean ones accused"
+    )
+    story.count("Scan", "planted passages found", n_found, len(poison))
+    story.count("Scan", "clean passages accused", n_accused, n_clean)
 
     chapter(5, "Forgetting", f"everything about {subject}")
-    forget_target(story, folder, subject, corpus, encoder, reader, k)
-    given = {"before": before, "under_attack": after, "behind_guard": guarded}
-    write_answers(folder / "answers.jsonl", targets, given)
+    forgotten = steps.forget(folder, subject, corpus, targets, StoreRetriever, encoder, k)
+    out.print(
+        f"  the plan: {forgotten.n_planned} passages go, {forgotten.n_review} wait for review\n"
+        f"  {forgotten.n_deleted} deleted, {forgotten.n_left:,} left; "
+        f"snapshot {folder}/plan.json.snapshot"
+    )
+    for what, when, n_right, n in forgotten.answered:
+        story.count("Forgetting", f"{what} answered {when}", n_right, n)
+
+    steps.write_answers(
+        folder / "answers.jsonl",
+        targets,
+        {"before": before, "under_attack": attacked, "behind_guard": guarded},
+    )
     show_table(story)
     out.print(
         f"\nDone in {time.monotonic() - started:.0f} s. Everything is in {folder}/. Look around:\n"
@@ -114,44 +143,35 @@ def demo(
     )
 
 
-def prepare(folder: Path) -> None:
-    """An empty folder, or one that an earlier demo made (its vectors are kept)."""
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is a file; name a folder for the demo")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / MARKER).exists():
-        raise UsageError(f"{folder} is not empty and no demo made it; name another folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / MARKER).touch()
-    for old in folder.iterdir():
-        if old.is_dir():
-            shutil.rmtree(old)
-        elif old.name != MARKER and not old.name.startswith("vectors.sqlite"):
-            old.unlink()
+def guard_clean(story: Story, retriever: StoreRetriever, targets: Sequence[Target], k: int) -> None:
+    """What the guard costs when nothing is wrong."""
+    from ragshield.guard import Guard
+
+    tally = Tally(frozenset())
+    steps.ask(Guard(retriever, on_verdict=tally), targets, k)
+    out.print(f"  the guard drops {tally.n_clean_dropped} of {tally.n_clean} retrieved passages")
+    story.count("Guard", "clean dropped, no attack", tally.n_clean_dropped, tally.n_clean)
 
 
-def forget_subject(corpus: Corpus, rng: np.random.Generator) -> tuple[str, tuple[str, ...]]:
-    """A subject that several questions are about, and those questions' ids."""
-    rich = sorted(name for name, ids in corpus.subjects.items() if len(ids) >= 3)
-    name = rich[int(rng.integers(len(rich)))]
-    return name, tuple(corpus.subjects[name])
+def guard_poisoned(
+    story: Story,
+    retriever: StoreRetriever,
+    targets: Sequence[Target],
+    poison: Sequence[Passage],
+    k: int,
+) -> list[str]:
+    """The answers behind the guard, and what it dropped for them."""
+    from ragshield.guard import Guard
 
-
-def draw_targets(
-    corpus: Corpus, without: Sequence[str], n: int, rng: np.random.Generator
-) -> list[Target]:
-    """Target questions that are not about the subject to be forgotten."""
-    pool = [t for t in corpus.targets if t.question.id not in set(without)]
-    return [pool[i] for i in sorted(rng.choice(len(pool), min(n, len(pool)), replace=False))]
-
-
-def ask(retriever: Retriever, reader: Reader, questions: Sequence[Question], k: int) -> list[str]:
-    """The reader's answers from what is retrieved."""
-    answers = []
-    with progress("Asking", len(questions)) as advance:
-        for question in questions:
-            found = retriever.retrieve(question.text, k)
-            answers.append(reader.answer(question.text, found.passages))
-            advance(1)
+    tally = Tally(frozenset(p.id for p in poison))
+    answers = steps.ask(Guard(retriever, on_verdict=tally), targets, k)
+    out.print(
+        f"  it drops {tally.n_poison_dropped} of {tally.n_poison} poisoned and "
+        f"{tally.n_clean_dropped} of {tally.n_clean} clean passages retrieved"
+    )
+    report_answers(story, "behind the guard", targets, answers)
+    story.count("Guard", "poisoned dropped", tally.n_poison_dropped, tally.n_poison)
+    story.count("Guard", "clean dropped, attack", tally.n_clean_dropped, tally.n_clean)
     return answers
 
 
@@ -162,127 +182,25 @@ def report_answers(
     from ragshield.metrics import answer_correct, attack_succeeded
 
     pairs = list(zip(targets, answers, strict=True))
-    right = [answer_correct(answer, t.question) for t, answer in pairs]
+    n_right = [answer_correct(answer, t.question) for t, answer in pairs].count(True)
     turned = [attack_succeeded(answer, t.wrong_answer, t.question) for t, answer in pairs]
-    n_right, n_turned = right.count(True), turned.count(True)
+    n_turned = turned.count(True)
     out.print(f"  {when}: {n_right} of {len(pairs)} right, {n_turned} as the attacker wants")
     story.count("Answers", f"right {when}", n_right, len(pairs))
     story.count("Answers", f"turned {when}", n_turned, len(pairs))
 
 
-def plant(url: str, targets: Sequence[Target], encoder: Encoder, seed: int) -> list[Passage]:
-    """Craft and add the poison; returns what was planted."""
-    import numpy as np
-
-    from ragshield.attacks.poisonedrag import PoisonedRAG
-    from ragshield.records import Batch
-    from ragshield.stores import open_store
-
-    attack = PoisonedRAG(n=5)
-    rng = np.random.default_rng(seed)
-    poison = [passage for target in targets for passage in attack.craft(target, rng=rng)]
-    vectors = embed(encoder, [p.text for p in poison], "Embedding poison")
-    with open_store(url, writable=True) as store:
-        store.add(Batch(tuple(poison), vectors))
-    return poison
-
-
 def show_example(targets: Sequence[Target], before: Sequence[str], after: Sequence[str]) -> None:
     """One question whose answer was turned."""
+    from ragshield.metrics import answer_correct, attack_succeeded
+
     for target, clean, turned in zip(targets, before, after, strict=True):
-        if states(clean, target.question.answers[0]) and states(turned, target.wrong_answer):
+        if answer_correct(clean, target.question) and attack_succeeded(
+            turned, target.wrong_answer, target.question
+        ):
             for label, text in (("Q", target.question.text), ("before", clean), ("after", turned)):
-                out.print(Padding(f"[dim]{label:8}[/dim]{escape(text)}", (0, 0, 0, 2)))
+                out.print(f"  {label:8}{text}", markup=False)
             return
-
-
-def scan_store(story: Story, store: Store, poison: Sequence[Passage], folder: Path) -> None:
-    """Scan, and count what was found against what was planted."""
-    from ragshield.findings import finding_line
-    from ragshield.scanning import scan
-
-    with err.status("Scanning"):
-        report = scan(store)
-    planted = {p.id for p in poison}
-    found = {f.passage_id for f in report.findings}
-    with writing(folder / "findings.jsonl") as file:
-        for finding in report.findings:
-            file.write(finding_line(finding) + "\n")
-    out.print(
-        f"  {len(found & planted)} of {len(planted)} planted passages found, "
-        f"{len(found - planted)} of {report.n_passages - len(planted):,} clean ones accused"
-    )
-    story.count("Scan", "planted passages found", len(found & planted), len(planted))
-    story.count(
-        "Scan", "clean passages accused", len(found - planted), report.n_passages - len(planted)
-    )
-
-
-def forget_target(
-    story: Story,
-    folder: Path,
-    subject: str,
-    corpus: Corpus,
-    encoder: Encoder,
-    reader: Reader,
-    k: int,
-) -> None:
-    """Plan, apply, and ask again: about the subject, and about its nearest neighbours."""
-    from ragshield.forget import apply_plan, plan_forget, write_plan
-    from ragshield.metrics import answer_correct
-    from ragshield.retriever import StoreRetriever
-    from ragshield.stores import open_store
-
-    url = f"chroma:{folder}/db#{COLLECTION}"
-    by_id = {question.id: question for question in corpus.questions}
-    about = [by_id[i] for i in corpus.subjects[subject]]
-
-    def n_right(questions: Sequence[Question]) -> int:
-        with open_store(url) as store:
-            answers = ask(StoreRetriever(store, encoder), reader, questions, k)
-        pairs = zip(questions, answers, strict=True)
-        return sum(answer_correct(answer, question) is True for question, answer in pairs)
-
-    with open_store(url) as store:
-        plan = write_plan(plan_forget(store, subject=subject), folder / "plan.json")
-    out.print(
-        f"  the plan: {len(plan.selected)} passages go, {len(plan.review)} are left for review"
-    )
-    near = neighbours(corpus, plan, N_NEIGHBOURS)
-    before = n_right(about), n_right(near)
-    result = apply_plan(folder / "plan.json")
-    after = n_right(about), n_right(near)
-    out.print(f"  {result.n_deleted} deleted, {result.n_left:,} left; snapshot {result.snapshot}")
-    story.count("Forgetting", "target answered before", before[0], len(about))
-    story.count("Forgetting", "target answered after", after[0], len(about))
-    story.count("Forgetting", "neighbours answered before", before[1], len(near))
-    story.count("Forgetting", "neighbours answered after", after[1], len(near))
-
-
-def neighbours(corpus: Corpus, plan: ForgetPlan, n: int) -> list[Question]:
-    """Questions about the entities whose passages stand nearest to what goes, and stay."""
-    entity = {p.id: p.meta.get("entity") for p in corpus.passages}
-    by_id = {question.id: question for question in corpus.questions}
-    gone = {item.passage_id for item in plan.selected}
-    near = [entity.get(x.passage_id) for x in plan.at_risk if x.passage_id not in gone]
-    names = [name for name in dict.fromkeys(near) if isinstance(name, str) and name != plan.subject]
-    return [by_id[i] for name in names for i in corpus.subjects.get(name, ())][:n]
-
-
-def write_answers(
-    path: Path, targets: Sequence[Target], answers: Mapping[str, Sequence[str]]
-) -> None:
-    """Every question with its answers before, under and behind, a line each."""
-    with writing(path) as file:
-        for i, target in enumerate(targets):
-            record = {
-                "question_id": target.question.id,
-                "question": target.question.text,
-                "right": target.question.answers,
-                "wrong_answer": target.wrong_answer,
-                **{when: given[i] for when, given in answers.items()},
-            }
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
 
 def chapter(number: int, title: str, what: str) -> None:
@@ -298,16 +216,17 @@ def show_table(story: Story) -> None:
     for name in ("", "counted", "n", "share", "95 % interval"):
         table.add_column(name, justify="left" if name in ("", "counted") else "right")
     last = ""
-    for part, what, counted in story.rows:
-        value = "" if counted.value is None else f"{counted.value:.2f}"
-        interval = "" if counted.low is None else f"{counted.low:.2f} to {counted.high:.2f}"
+    for part, what, counted in sorted(story.rows, key=lambda row: ORDER.index(row[0])):
         table.add_row(
             part if part != last else "",
             what,
             f"{counted.successes:,} / {counted.n:,}",
-            value,
-            interval,
+            "" if counted.value is None else f"{counted.value:.3f}",
+            "" if counted.low is None else f"{counted.low:.3f} to {counted.high:.3f}",
         )
         last = part
     out.print()
     out.print(table)
+
+
+ORDER = ("Answers", "Guard", "Scan", "Forgetting")
