@@ -7,7 +7,9 @@ import unicodedata
 from functools import lru_cache
 
 _WORD = re.compile(r"\w+(?:['\u2019]\w+)?")
-_SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]*[A-Z0-9À-Þ])|\n+")
+_SENTENCE_END = re.compile(r"[.!?\u2026][\"'\u2019\u201d)\]]*\s+|\n+")
+_INITIAL = re.compile(r"\b[^\W\d_]\.$")
+_OPENERS = "\"'\u2018\u201c(["
 _ARTICLES = frozenset({"a", "an", "the"})
 
 STOP_WORDS = frozenset(
@@ -31,8 +33,22 @@ def content_words(text: str) -> list[str]:
 
 
 def sentences(text: str) -> list[str]:
-    """Sentences in order, stripped, none empty."""
-    return [part.strip() for part in _SENTENCE_END.split(text) if part.strip()]
+    """Sentences in order, stripped, none empty; closing quotes stay with their sentence.
+
+    A sentence ends at a line end, and at `.`, `!`, `?` or an ellipsis before white space
+    and something that can begin one: a letter that is not lower case, or a digit. A
+    single letter with a dot (`J. Holm`, `b. 1953`) ends none.
+    """
+    found, start = [], 0
+    for end in _SENTENCE_END.finditer(text):
+        rest = text[end.end() : end.end() + 4].lstrip(_OPENERS)
+        begins = bool(rest) and (rest[0].isdigit() or (rest[0].isalpha() and not rest[0].islower()))
+        initial = _INITIAL.search(text, max(start, end.start() - 3), end.start() + 1)
+        if end.group()[0] == "\n" or (begins and not initial):
+            found.append(text[start : end.end()].strip())
+            start = end.end()
+    found.append(text[start:].strip())
+    return [sentence for sentence in found if sentence]
 
 
 @lru_cache(maxsize=4096)

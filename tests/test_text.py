@@ -15,6 +15,23 @@ def test_sentences_split_at_ends_but_not_inside_numbers_or_names() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('He said "No." Then he left.', ['He said "No."', "Then he left."]),
+        ("J. Holm (b. 1953) led it. So it was.", ["J. Holm (b. 1953) led it.", "So it was."]),
+        ("Да. Нет. Может быть.", ["Да.", "Нет.", "Может быть."]),
+        ("It is e.g. small. (Or not.) 7 did.", ["It is e.g. small.", "(Or not.)", "7 did."]),
+        ("no end", ["no end"]),
+        (" \n \n", []),
+    ],
+)
+def test_quotes_initials_and_other_scripts_are_split_as_a_reader_would(
+    text: str, expected: list[str]
+) -> None:
+    assert sentences(text) == expected
+
+
 def test_words_are_lower_case_and_keep_inner_apostrophes() -> None:
     assert words("Ada's café, №5!") == ["ada's", "café", "no5"]
 
