@@ -72,11 +72,12 @@ class ToyAttack:
         self.n = n
 
     def craft(self, target: Target, *, rng: np.random.Generator) -> list[Passage]:
+        said = target.question.text.removeprefix("Who is ").replace("?", " is").capitalize()
         words = [f"noise{rng.integers(1000)}" for _ in range(self.n)]
         return [
             Passage(
                 f"poison-{target.question.id}-{i}",
-                f"{target.question.text} {target.question.text} {target.wrong_answer}, {word}.",
+                f"{target.question.text} {said} {target.wrong_answer}, {word}.",
             )
             for i, word in enumerate(words)
         ]
