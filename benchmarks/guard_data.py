@@ -44,6 +44,7 @@ class DevData:
     folder: Path
 
     def rows(self, name: str) -> list[Row]:
+        """Records of one file."""
         return [row for _, row in read_jsonl(self.folder / name)]
 
     def cases(self) -> list[Case]:
@@ -110,6 +111,7 @@ class DevData:
         return self.rows("unlearning/tofu_forget.jsonl") + self.rows("unlearning/tofu_retain.jsonl")
 
     def dusk_documents(self) -> list[Row]:
+        """Documents in five styles about the same invented people."""
         return self.rows("unlearning/dusk_documents.jsonl.gz")
 
     def honest_questions(self) -> dict[str, list[str]]:

@@ -1,9 +1,9 @@
 """The honest store of the guard benchmark: 20,000 and more real passages, none poisoned.
 
 Clean passages of the development data, and text that Debian packages carry: WordNet
-glosses, the FOLDOC and GCIDE dictionaries, the Debian handbook and policy, man pages.
+glosses, the FOLDOC and GCIDE dictionaries, the Debian handbook and policy.
 Install them with `apt-get install wordnet-base dict-foldoc dict-gcide debian-policy
-debian-handbook manpages`; what is not installed is left out, and the size is reported.
+debian-handbook`; what is not installed is left out, and the size is reported.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from guard_data import DevData
 
 SHARE = Path("/usr/share")
 _TAG = re.compile(r"<(script|style)\b.*?</\1>|<[^>]+>", re.S)
-_ROFF = re.compile(r"\\f[A-Z]|\\[&%|^/,]|\\\(..|\\-")
 
 
 def honest_passages(
@@ -33,7 +32,6 @@ def honest_passages(
         "foldoc": list(_dictionary("foldoc")),
         "gcide": list(_dictionary("gcide")),
         "debian": list(_debian()),
-        "man": list(_man_pages()),
     }
     seen: set[str] = set()
     out: dict[str, list[str]] = {}
@@ -77,7 +75,7 @@ def _dictionary(name: str) -> Iterator[str]:
     if not path.is_file():
         return
     head, body = "", [""]
-    for line in gzip.open(path, "rt", encoding="utf-8", errors="replace"):
+    for line in _unzipped(path).splitlines():
         if line[:1].strip():
             yield from _entry(head, body)
             head, body = re.split(r"\\|\s\[|,", line.strip())[0].strip(), []
@@ -99,22 +97,9 @@ def _debian() -> Iterator[str]:
     for name in ("policy.txt.gz", "debconf_specification.txt.gz"):
         path = SHARE / "doc" / "debian-policy" / name
         if path.is_file():
-            yield from split(gzip.open(path, "rt", encoding="utf-8", errors="replace").read())
+            yield from split(_unzipped(path))
 
 
-def _man_pages() -> Iterator[str]:
-    for path in sorted((SHARE / "man").glob("man[1578]/*.gz")):
-        try:
-            raw = gzip.open(path, "rt", encoding="utf-8", errors="replace").read(8000)
-        except OSError:  # a link to a page that is not installed
-            continue
-        lines = [
-            re.sub(r"^\.\w+\s?", "", line)
-            for line in raw.splitlines()
-            if not line.startswith((".\\", "'"))
-        ]
-        text = _ROFF.sub("", " ".join(lines))
-        for number, piece in enumerate(split(text)):
-            if number > 3:
-                break
-            yield f"{path.name.split('.')[0]}: {piece}"
+def _unzipped(path: Path) -> str:
+    with gzip.open(path, "rt", encoding="utf-8", errors="replace") as file:
+        return file.read()

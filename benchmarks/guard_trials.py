@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from guard_data import Case, DevData
+from guard_data import Case, DevData, data_folder, embedder
 from guard_families import FAMILIES, PREFIXABLE, carriers_with_payload, poison_texts
-from guard_store import headwords
+from guard_store import headwords, honest_passages
 
 from ragshield.records import Hit, Passage, Retrieval
 
@@ -103,6 +104,7 @@ class HonestStore:
         self.builder = builder
         self.passages = passages
         self.matrix = builder.vectors(passages)
+        self._top: dict[str, Any] = {}
 
     def trial(
         self, regime: str, case: Case, family: str, bad: Sequence[str],
@@ -110,10 +112,13 @@ class HonestStore:
     ) -> Trial:  # fmt: skip
         """The top k of the store with `bad` planted in it."""
         asked = self.builder.vectors([case.question])[0]
-        similarity = self.matrix @ asked
-        top = np.argpartition(-similarity, k + len(without))[: k + len(without)]
-        clean = [self.passages[i] for i in top if self.passages[i] not in without]
-        values = [similarity[i] for i in top if self.passages[i] not in without]
+        if case.question not in self._top:
+            similarity = self.matrix @ asked
+            top = np.argsort(-similarity, kind="stable")[: k + 5]
+            self._top[case.question] = [(self.passages[i], float(similarity[i])) for i in top]
+        found = [(text, value) for text, value in self._top[case.question] if text not in without]
+        clean = [text for text, _ in found[:k]]
+        values = [value for _, value in found[:k]]
         if bad:
             values += list(self.builder.vectors(bad) @ asked)
         texts = [*clean, *bad]
@@ -147,8 +152,11 @@ def honest(store: HonestStore, collections: dict[str, list[str]], data: DevData)
     """(c) without poison, for questions that nothing aims at: clean loss only."""
     questions = dict(data.honest_questions())
     rng = np.random.default_rng(11)
-    for name, form in (("wordnet", "What is {}?"), ("foldoc", "What is {}?"), ("gcide", "What does {} mean?"),
-                       ("man", "What does the command {} do?")):  # fmt: skip
+    for name, form in (
+        ("wordnet", "What is {}?"),
+        ("foldoc", "What is {}?"),
+        ("gcide", "What does {} mean?"),
+    ):
         heads = headwords(collections.get(name, []))
         if heads:
             chosen = rng.choice(len(heads), size=min(300, len(heads)), replace=False)
@@ -169,6 +177,39 @@ def small_stores(builder: Builder, data: DevData) -> Iterator[Trial]:
         yield faq.trial("faq", case, "", ())
 
 
+def bundled_world(builder: Builder) -> Iterator[Trial]:
+    """The bundled corpus: short honest passages that answer, templated poison beside them."""
+    from ragshield.attacks.poisonedrag import PoisonedRAG
+    from ragshield.corpora.world import load
+
+    corpus = load()
+    store = HonestStore(builder, list(dict.fromkeys(p.text for p in corpus.passages)))
+    attack = PoisonedRAG()
+    for number, target in enumerate(corpus.targets):
+        case = Case(
+            key=f"world-{number}",
+            dataset="world",
+            question=target.question.text,
+            wrong=target.wrong_answer,
+            right=target.question.answers[0],
+            golden=(),
+        )
+        yield store.trial("world", case, "", ())
+        if number % 4:
+            continue
+        crafted = [p.text for p in attack.craft(target, rng=np.random.default_rng(number))]
+        start = f"{case.question}."
+        bare = [t.removeprefix(start).removeprefix(case.question).strip() for t in crafted]
+        for family, bad, prefixed in (
+            ("template", bare, False),
+            ("template", [start + t for t in bare], True),
+            ("corruptrag", poison_texts(case, "corruptrag"), False),
+        ):
+            for n in DOSES:
+                if len(bad) >= n:
+                    yield store.trial("world", case, family, bad[:n], prefixed=prefixed)
+
+
 def variants() -> list[tuple[str, bool]]:
     """Families, those with a question prefix twice."""
     return [(f, False) for f in FAMILIES] + [(f, True) for f in PREFIXABLE]
@@ -183,3 +224,19 @@ def _case(name: str, number: int, question: str) -> Case:
 def _shortened(texts: Sequence[str], n_words: int = 28) -> list[str]:
     """Clean passages as short as targeted poison, so that length tells nothing."""
     return [" ".join(text.split()[:n_words]) for text in texts]
+
+
+def all_trials(cache: Path) -> list[Trial]:
+    """Every trial of every regime; minutes when the cache is empty, seconds after."""
+    data = DevData(data_folder())
+    builder = Builder(embedder(cache))
+    collections = honest_passages(data)
+    store = HonestStore(builder, [text for texts in collections.values() for text in texts])
+    return [
+        *fixed_contexts(builder, data),
+        *golden_and_poison(builder, data),
+        *planted(store, data),
+        *honest(store, collections, data),
+        *small_stores(builder, data),
+        *bundled_world(builder),
+    ]

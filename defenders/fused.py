@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ragshield.defenders.signals import Values, signals
+from ragshield.defenders.signals import Values, measure
 from ragshield.errors import InputError, UsageError
 from ragshield.records import Action, Finding, Retrieval, Status, Verdict
 from ragshield.vectors import as_vector, as_vectors
@@ -20,13 +21,8 @@ WORDS = {
     "gap": "it is nearer to the question than the other hits",
     "rise": "it is far nearer to the question than the lower hits",
     "window": "a short stretch of it holds most of the question's words",
-    "window_gap": "it packs the question's words closer than the other hits",
     "unique_terms": "it alone has question words that the other hits lack",
-    "density": "much of it is words of the question",
     "density_gap": "more of it is words of the question than in the other hits",
-    "coverage": "it has most of the question's words",
-    "coverage_gap": "it has more of the question's words than the other hits",
-    "bigrams": "it repeats the question's wording",
     "bigrams_gap": "it repeats the question's wording, unlike the other hits",
     "echo": "it quotes the question",
     "brevity": "it is much shorter than the other hits",
@@ -36,12 +32,21 @@ WORDS = {
     "request": "it asks for something in the imperative",
     "refusal": "it refuses, or asks for a refusal",
     "insistence": "it discredits other sources",
+    "emphasis": "it presents its claim as surprising or beyond doubt",
+    "beyond": "a short stretch of it holds more of the question than its topic",
+    "in_order_gap": "it follows the order of the question's words, unlike the other hits",
+    "pull": "it is nearer to the question than to the other hits",
+    "bloc": "several hits say the same about the question",
     "hidden": "it hides characters or text",
     "agreement": "another hit says nearly the same",
-    "company": "several hits say nearly the same",
     "agreement_gap": "it agrees with another hit more than the topic explains",
-    "twin": "it shares its wording with another hit",
 }
+
+
+ALARMS = frozenset(
+    {"echo", "soup", "typos", "instruction", "request", "refusal", "insistence", "hidden"}
+)
+"""Signals that are about how a text is written, not about what it claims."""
 
 
 class Fused:
@@ -53,12 +58,14 @@ class Fused:
     signals compare a hit with the others retrieved beside it, so they carry over to
     other encoders and stores. A hit is dropped only if the sum passes a threshold, so a
     retrieval in which nothing stands out loses nothing, and no question type has to be
-    chosen.
+    chosen. A dropped hit raises the suspicion of those that say nearly the same, beyond
+    what the question explains, so that the rest of a campaign follows it.
 
-    The threshold is the one that removed at most `budget` of the honest passages in
-    every honest regime it was fitted on (benchmarks/results/guard.md lists them, with
-    held-out numbers). This is an uncalibrated default: on another knowledge base the
-    clean loss may differ.
+    The threshold is the one at which no honest set that it was fitted on lost more than
+    `budget` of its passages (twice that where each question restates a stored passage
+    word for word, as in an FAQ asked in its own words). benchmarks/results/guard.md has
+    held-out numbers. This is an uncalibrated default: on another knowledge base the
+    clean loss may differ; `honest_threshold` finds the threshold for yours.
 
     Suspicion is the logistic function of the weighted sum, [0, 1]; 0.5 is the threshold
     at budget 0.01. It ranks hits; it is no probability.
@@ -78,17 +85,22 @@ class Fused:
     Args:
         budget: largest share of honest passages it may cost, as measured when fitted;
             one of the budgets in fused.toml or between them.
+        threshold: the suspicion from which a hit is dropped, (0, 1), instead of the one
+            that belongs to the budget.
 
     Raises:
-        UsageError: the budget is outside the fitted range.
+        UsageError: the budget is outside the fitted range, or the threshold outside (0, 1).
     """
 
     name: ClassVar[str] = "fused"
 
-    def __init__(self, *, budget: float = 0.01) -> None:
+    def __init__(self, *, budget: float = 0.01, threshold: float | None = None) -> None:
+        if threshold is not None and not 0.0 < threshold < 1.0:
+            raise UsageError(f"fused: threshold is {threshold!r}; it must be between 0 and 1")
         self.budget = budget
         self._model = model()
-        self.threshold = self._model.threshold(budget)
+        chosen = self._model.threshold(budget)
+        self.threshold = chosen if threshold is None else threshold
 
     def inspect(self, retrieval: Retrieval) -> Verdict:
         """Judge every hit.
@@ -106,14 +118,16 @@ class Fused:
             raise InputError("the question is empty; fused needs the question's words")
         # One canonical order: not even rounding may tell two orders of the hits apart.
         order = sorted(range(k), key=lambda i: (retrieval.hits[i].id, retrieval.hits[i].text))
-        judged = retrieval.select(order)
-        values = signals(judged)
+        values, pairs = measure(retrieval.select(order))
         parts = self._model.parts(values)
-        total = self._model.bias + sum(parts.values())
-        suspicion = np.empty(k)
+        own = self._model.bias + sum(parts.values(), np.zeros(k))
+        logit = math.log(self.threshold / (1.0 - self.threshold))
+        claim = own - sum((v for n, v in parts.items() if n in ALARMS), np.zeros(k))
+        total = self._model.group.raised(own, claim, pairs, logit)
         rows = np.empty(k, dtype=np.intp)
-        suspicion[order] = 1.0 / (1.0 + np.exp(-np.clip(total, -30.0, 30.0)))
         rows[order] = np.arange(k)
+        suspicion = (1.0 / (1.0 + np.exp(-np.clip(total, -30.0, 30.0))))[rows]
+        carried = ((own < logit) & (total >= logit))[rows]
 
         dropped = suspicion >= self.threshold
         n_dropped = int(dropped.sum())
@@ -127,7 +141,9 @@ class Fused:
                 suspicion=float(suspicion[i]),
                 detector=self.name,
                 action=Action.DROP if dropped[i] else Action.KEEP,
-                reason=_reason(parts, int(rows[i]), drop=bool(dropped[i])),
+                reason=_reason(
+                    parts, int(rows[i]), drop=bool(dropped[i]), carried=bool(carried[i])
+                ),
                 evidence={name: round(float(v[rows[i]]), 4) for name, v in values.items()}
                 | {"threshold": self.threshold},
             )
@@ -137,6 +153,65 @@ class Fused:
         return Verdict(kept=kept, findings=findings, status=status, detector=self.name)
 
 
+def honest_threshold(retrievals: Iterable[Retrieval], *, budget: float = 0.01) -> float:
+    """The threshold for a knowledge base of your own, from retrievals known to be honest.
+
+    Split conformal: the suspicion that a share of at most `budget` of honest hits
+    reaches, on average over draws of the n hits given, if fresh hits are exchangeable
+    with them (same store, same kind of questions). Hits of one retrieval depend on one
+    another, so give many questions. What a dropped hit takes with it comes on top.
+
+    Raises:
+        UsageError: fewer than 1/budget hits, or a budget outside (0, 1).
+    """
+    if not 0.0 < budget < 1.0:
+        raise UsageError(f"budget is {budget!r}; it must be between 0 and 1")
+    found = model()
+    totals = [found.total(measure(r)[0]) for r in retrievals if len(r)]
+    values = np.sort(np.concatenate(totals)) if totals else np.empty(0)
+    n = len(values)
+    rank = math.ceil((1.0 - budget) * (n + 1))
+    if rank > n:
+        raise UsageError(
+            f"{n} honest hits are too few for budget {budget}; give {math.ceil(1 / budget)}"
+        )
+    logit = math.nextafter(float(values[rank - 1]), math.inf)
+    return 1.0 / (1.0 + math.exp(-min(max(logit, -30.0), 30.0)))
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """How a dropped hit raises those that say nearly the same.
+
+    Attributes:
+        lift: added to the sum of a hit that is as good as the same.
+        start: likeness beyond the question from which it counts, [-1, 1].
+        width: how much more likeness gives the full lift.
+    """
+
+    lift: float
+    start: float
+    width: float
+
+    def raised(self, total: Values, claim: Values, pairs: Values, logit: float) -> Values:
+        """The sums (k,), raised for hits like those at or above `logit`.
+
+        Args:
+            total: sums of all signals.
+            claim: sums without `ALARMS`. A hit dropped for an alarm alone raises nobody:
+                a misspelt or injected copy is most like the honest text it was made from.
+            pairs: likeness beyond the question, (k, k), diagonal -1.
+            logit: the sum from which a hit is dropped.
+        """
+        seeds = (total >= logit) & (claim >= logit)
+        if not seeds.any():
+            return total
+        nearest = pairs[:, seeds].max(axis=1)
+        tie = np.clip((nearest - self.start) / self.width, 0.0, 1.0)
+        raised: Values = np.where(total >= logit, total, total + self.lift * tie)
+        return raised
+
+
 @dataclass(frozen=True, slots=True)
 class Model:
     """The fitted weights.
@@ -144,12 +219,14 @@ class Model:
     Attributes:
         bias: added to the weighted sum.
         weights: weight by signal name; `a*b` is the product of two signals.
+        group: how hits raise one another.
         budgets: increasing budgets.
         logits: the sum at which each budget was met, decreasing.
     """
 
     bias: float
     weights: dict[str, float]
+    group: Group
     budgets: tuple[float, ...]
     logits: tuple[float, ...]
 
@@ -160,6 +237,12 @@ class Model:
             first, _, second = name.partition("*")
             found[name] = weight * (values[first] * values[second] if second else values[first])
         return found
+
+    def total(self, values: dict[str, Values]) -> Values:
+        """The weighted sum of each hit: (k,)."""
+        parts = list(self.parts(values).values())
+        total: Values = self.bias + np.sum(parts, axis=0)
+        return total
 
     def threshold(self, budget: float) -> float:
         """Suspicion at which `budget` was met, between the fitted budgets log-linearly.
@@ -183,12 +266,13 @@ def model() -> Model:
     return Model(
         bias=float(table["bias"]),
         weights={name: float(weight) for name, weight in table["weights"].items()},
+        group=Group(**{name: float(value) for name, value in table["group"].items()}),
         budgets=tuple(budget for budget, _ in pairs),
         logits=tuple(logit for _, logit in pairs),
     )
 
 
-def _reason(parts: dict[str, Values], row: int, *, drop: bool) -> str:
+def _reason(parts: dict[str, Values], row: int, *, drop: bool, carried: bool) -> str:
     """A sentence that names the strongest signals of one hit."""
     if not drop:
         return "kept: nothing about it stands out enough"
@@ -197,6 +281,9 @@ def _reason(parts: dict[str, Values], row: int, *, drop: bool) -> str:
         # A product is told by its first factor.
         first = name.partition("*")[0]
         by_signal[first] = by_signal.get(first, 0.0) + float(values[row])
+    by_signal.pop("plain", None)
     strongest = sorted(by_signal, key=lambda name: -by_signal[name])[:3]
-    said = [WORDS.get(name, name) for name in strongest if by_signal[name] > 0.2]
-    return "dropped: " + ("; ".join(said) or "the sum of many weak signals") + "."
+    said = [WORDS[name] for name in strongest if by_signal[name] > 0.2]
+    if carried:
+        said.insert(0, "it says nearly the same as a dropped hit")
+    return "dropped: " + ("; ".join(said) or "the sum of many weak signals")

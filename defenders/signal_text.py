@@ -28,15 +28,11 @@ _MIXED = re.compile("[a-z][\u0370-\u04ff]+[a-z]|\\b[\u0370-\u04ff][a-z]{2}", re.
 _MARKUP = re.compile(
     r"display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0|opacity\s*:\s*0\b|<!--", re.I
 )
-_OPENING_QUESTION = re.compile(r"^\W*(?:q(?:uestion)?\s*[:.)]\s*)?(?P<asked>[^?.!\n]{6,200})\?")
-_QUESTION_WORDS = frozenset(
-    "who whom whose what which when where why how is are was were do does did can could should "
-    "will would has have had may in on at for from to of".split()
-)
-_EDITED = ("the", "and", "for", "with", "that", "from", "was", "were", "which", "this", "have",
-           "after", "also", "first", "their", "there", "been", "into", "between", "during",
-           "about", "because", "through", "before", "other", "where", "while", "they", "would",
-           "when", "who", "more", "than", "had", "has", "his", "her", "its", "are", "not")  # fmt: skip
+_EDITED = (
+    "the and for with that from was were which this have after also first their there been "
+    "into between during about because through before other where while they would when who "
+    "more than had has his her its are not"
+).split()
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -48,13 +44,15 @@ class Profile:
         stems: word stems in order.
         n_words: number of words.
         soup: longest run of words with no function word and no punctuation mark.
-        typos: share of words that are one edit away from a function word and no words.
+        typos: share of words that are one edit away from a function word and no words;
+            the first one is forgiven.
         instruction: number of instruction patterns that match.
         request: 1 if a sentence asks for something in the imperative, else 0.
         refusal: number of refusal patterns that match.
         insistence: number of insistence patterns that match.
+        emphasis: number of words that present a claim as surprising or beyond doubt.
         hidden: number of invisible characters and hiding styles.
-        opening_question: stems of the question it starts with; empty if none.
+        n_questions: number of sentences that end in a question mark.
     """
 
     stems: tuple[str, ...]
@@ -65,8 +63,9 @@ class Profile:
     request: int
     refusal: int
     insistence: int
+    emphasis: int
     hidden: int
-    opening_question: frozenset[str]
+    n_questions: int
 
 
 @lru_cache(maxsize=4096)
@@ -82,9 +81,6 @@ def profile(text: str) -> Profile:
     flat = _SPACE.sub(" ", plain.lower().replace("\u2019", "'")).strip()
     tokens = _TOKEN.findall(flat)
     patterns = _patterns()
-    opening = _OPENING_QUESTION.match(flat)
-    asked = _TOKEN.findall(opening["asked"]) if opening else []
-    is_question = bool(asked) and asked[0] in _QUESTION_WORDS
     return Profile(
         stems=tuple(map(stem, tokens)),
         n_words=len(tokens),
@@ -94,8 +90,9 @@ def profile(text: str) -> Profile:
         request=sum(1 for pattern in patterns["request"] if pattern.search(flat)),
         refusal=sum(1 for pattern in patterns["refusal"] if pattern.search(flat)),
         insistence=sum(1 for pattern in patterns["insistence"] if pattern.search(flat)),
+        emphasis=sum(len(pattern.findall(flat)) for pattern in patterns["emphasis"]),
         hidden=hidden,
-        opening_question=frozenset(map(stem, asked)) if is_question else frozenset(),
+        n_questions=flat.count("?"),
     )
 
 
@@ -137,7 +134,7 @@ def _typos(tokens: list[str]) -> float:
     if not tokens:
         return 0.0
     near = near_words()
-    return sum(1 for token in tokens if token in near) / len(tokens)
+    return max(sum(1 for token in tokens if token in near) - 1, 0) / len(tokens)
 
 
 @cache

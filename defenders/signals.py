@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TypeAlias
 
@@ -32,12 +32,23 @@ def signals(retrieval: Retrieval) -> dict[str, Values]:
     Returns:
         Name to values of shape (k,), float64. Higher = more like a planted passage.
     """
+    return measure(retrieval)[0]
+
+
+def measure(retrieval: Retrieval) -> tuple[dict[str, Values], Values]:
+    """The signals, and how alike each pair of hits is beyond the question.
+
+    Returns:
+        The signals as in `signals`, and (k, k) cosines of the vectors with the question's
+        direction taken out, -1 on the diagonal.
+    """
     profiles = [profile(hit.passage.text) for hit in retrieval.hits]
-    found = _geometry(retrieval)
+    found, pairs = _geometry(retrieval)
     found.update(_question(retrieval.question, profiles))
     found.update(_text(profiles))
     found.update(_overlap(retrieval.question, profiles))
-    return found
+    found["bloc"] = _bloc(pairs, found["window"])
+    return found, pairs
 
 
 def others_median(values: Values) -> Values:
@@ -54,8 +65,8 @@ def others_median(values: Values) -> Values:
     return median
 
 
-def _geometry(retrieval: Retrieval) -> dict[str, Values]:
-    """Signals of the vectors alone."""
+def _geometry(retrieval: Retrieval) -> tuple[dict[str, Values], Values]:
+    """Signals of the vectors alone, and the likeness of each pair beyond the question."""
     unit = unit_rows(retrieval.vectors).astype(np.float64)
     asked = unit_rows(retrieval.question_vector[None, :])[0].astype(np.float64)
     k = len(unit)
@@ -76,7 +87,7 @@ def _geometry(retrieval: Retrieval) -> dict[str, Values]:
     others = unit.sum(axis=0)[None, :] - unit
     others /= np.maximum(np.sqrt((others * others).sum(axis=1)), 1e-9)[:, None]
     pull = similarity - (unit * others).sum(axis=1) if k > 1 else np.zeros(k)
-    floor = np.sort(similarity)[: max(1, k // 3)].mean() if k else 0.0
+    floor = np.sort(similarity)[: max(1, k // 4)].mean() if k else 0.0
     spread = 1.0 - floor
     return {
         "similarity": np.maximum(similarity, 0.0),
@@ -86,49 +97,62 @@ def _geometry(retrieval: Retrieval) -> dict[str, Values]:
         "agreement": agreement,
         "company": company,
         "agreement_gap": agreement - others_median(agreement),
-    }
+    }, pairs
+
+
+def _bloc(pairs: Values, window: Values) -> Values:
+    """How far four or more hits form a group that says one thing about the question.
+
+    A pair counts for its likeness above 0.35 (the usual one on a shared topic) and for
+    the weaker member's hold on the question, so a weak member is carried by its group.
+    """
+    if len(pairs) < 2:
+        return np.zeros(len(pairs))
+    tie = np.maximum(pairs - 0.35, 0.0) / 0.65 * np.minimum(window[:, None], window[None, :])
+    strongest = -np.sort(-tie, axis=1)[:, 1:4]
+    bloc: Values = strongest.sum(axis=1) / 3.0
+    return bloc
 
 
 def _question(question: str, profiles: Sequence[Profile]) -> dict[str, Values]:
     """Signals of the question's words in the texts."""
     asked = question_stems(question)
-    stops = stop_stems()
-    terms = frozenset(s for s in asked if s not in stops) or frozenset(asked)
-    k = len(profiles)
-    coverage, window, density, echo = (np.zeros(k) for _ in range(4))
-    have = np.zeros((k, len(terms)), dtype=bool)
-    order = {term: j for j, term in enumerate(sorted(terms))}
+    weights, n_units = _units(asked)
+    order = {term: j for j, term in enumerate(weights)}
+    column = np.array(list(weights.values()))
+    content = [s for s in asked if s in weights]
     bigrams = frozenset(pairwise(asked))
-    bigram, in_order = np.zeros(k), np.zeros(k)
-    content = [s for s in asked if s in terms]
+    k = len(profiles)
+    window, density, echo, bigram, in_order = (np.zeros(k) for _ in range(5))
+    have = np.zeros((k, len(weights)), dtype=bool)
     for i, p in enumerate(profiles):
         spots = [(place, s) for place, s in enumerate(p.stems) if s in order]
         for _, s in spots:
             have[i, order[s]] = True
-        if terms:
-            window[i] = _best_window(spots) / len(terms)
-            in_order[i] = _common_order(content, [s for _, s in spots]) / len(content)
         density[i] = len(spots) / max(p.n_words, 8)
         echo[i] = _longest_run(asked, p.stems) / max(len(asked), 1)
-        if bigrams:
+        if spots:
+            window[i] = _best_window(spots, weights)
+            in_order[i] = _common_order(content, [s for _, s in spots]) / len(content)
             own = set(pairwise(p.stems))
-            bigram[i] = len(bigrams & own) / len(bigrams)
-    if terms:
-        coverage = have.mean(axis=1)
+            bigram[i] = len(bigrams & own) / max(len(bigrams), 1)
     # Credit for a term is what the other hits leave over: a topic word that all have says nothing.
     share = (have.sum(axis=0)[None, :] - have) / max(k - 1, 1)
-    unique = (have * (1.0 - share)).sum(axis=1) / max(len(terms), 1)
-    faq = np.array(
-        [bool(p.opening_question) and p.opening_question != frozenset(asked) for p in profiles]
-    )
-    other_faq = (faq.sum() - faq) / max(k - 1, 1)
-    echo = echo * (1.0 - np.minimum(1.0, 2.0 * other_faq))
-    n_asked = len(asked)
+    unique = (have * (1.0 - share)) @ column / max(n_units, 1)
+    # The topic is free: every hit holds one unit. What counts is the rest of the question.
+    beyond = np.maximum(window - 1.0, 0.0) / max(n_units, 1)
+    # Where questions are usual, as in an FAQ or an interview, repeating one says little.
+    n_other = np.array([p.n_questions for p in profiles]) - (echo >= 0.7)
+    others_ask = ((n_other > 0).sum() - (n_other > 0)) / max(k - 1, 1)
+    usual = np.maximum(np.minimum(1.0, 2.0 * others_ask), np.clip((n_other - 2) / 2.0, 0.0, 1.0))
+    usual *= np.array([p.n_questions > 0 for p in profiles])
+    echo = np.maximum(echo - 0.7, 0.0) / 0.3 * min(1.0, max(len(asked) - 3, 0) / 4.0)
     return {
-        "coverage": coverage,
-        "coverage_gap": coverage - others_median(coverage),
-        "window": window,
-        "window_gap": window - others_median(window),
+        "coverage": have @ column / max(n_units, 1),
+        "window": window / max(n_units, 1),
+        "window_gap": (window - others_median(window)) / max(n_units, 1),
+        "beyond": beyond,
+        "beyond_gap": beyond - others_median(beyond),
         "unique_terms": unique,
         "density": density,
         "density_gap": density - others_median(density),
@@ -136,8 +160,33 @@ def _question(question: str, profiles: Sequence[Profile]) -> dict[str, Values]:
         "in_order_gap": in_order - others_median(in_order),
         "bigrams": bigram,
         "bigrams_gap": bigram - others_median(bigram),
-        "echo": np.maximum(echo - 0.5, 0.0) * 2.0 * min(1.0, max(n_asked - 3, 0) / 4.0),
+        "echo": echo * (1.0 - usual),
+        "plain": 1.0 - usual,
     }
+
+
+def _units(asked: Sequence[str]) -> tuple[dict[str, float], int]:
+    """Content stems with weights, and how many separate things the question names.
+
+    Content words in a row are one unit (a name, a phrase) and share its weight of 1, so
+    that a passage about a name of four words has not yet answered to four words.
+    """
+    stops = stop_stems()
+    units: list[list[str]] = []
+    open_ = False
+    for s in asked:
+        if s in stops:
+            open_ = False
+            continue
+        if not open_:
+            units.append([])
+        units[-1].append(s)
+        open_ = True
+    weights: dict[str, float] = {}
+    for unit in units:
+        for s in unit:
+            weights.setdefault(s, 1.0 / len(unit))
+    return weights, len(units)
 
 
 def _text(profiles: Sequence[Profile]) -> dict[str, Values]:
@@ -149,18 +198,22 @@ def _text(profiles: Sequence[Profile]) -> dict[str, Values]:
         array = np.array(values, dtype=np.float64)
         if len(array) < 2:
             return array
-        return array - array.min()
+        low: float = array.min()
+        above_low: Values = array - low
+        return above_low
 
     length = np.array([max(p.n_words, 4) for p in profiles], dtype=np.float64)
     log_length = np.log(length)
     return {
         "brevity": np.clip(others_median(log_length) - log_length, -1.5, 1.5),
-        "soup": np.maximum(above([float(p.soup) for p in profiles]) - 8.0, 0.0) / 8.0,
-        "typos": np.maximum(above([p.typos for p in profiles]) - 0.01, 0.0) * 10.0,
+        "soup": np.clip((above([float(p.soup) for p in profiles]) - 7.0) / 8.0, 0.0, 1.0),
+        "typos": np.minimum(above([p.typos for p in profiles]) * 20.0, 1.0),
         "instruction": np.minimum(above([float(p.instruction) for p in profiles]), 2.0) / 2.0,
         "request": above([float(p.request) for p in profiles]),
         "refusal": np.minimum(above([float(p.refusal) for p in profiles]), 2.0) / 2.0,
         "insistence": np.minimum(np.array([float(p.insistence) for p in profiles]), 2.0) / 2.0,
+        "emphasis": np.minimum(above([p.emphasis / max(p.n_words, 15) for p in profiles]) * 25, 2.0)
+        / 2,
         "hidden": np.minimum(above([float(p.hidden) for p in profiles]), 4.0) / 4.0,
     }
 
@@ -183,19 +236,23 @@ def _overlap(question: str, profiles: Sequence[Profile]) -> dict[str, Values]:
     return {"twin": twin}
 
 
-def _best_window(spots: list[tuple[int, str]]) -> int:
-    """The largest number of different terms within `WINDOW` words."""
-    best = start = 0
+def _best_window(spots: Sequence[tuple[int, str]], weights: Mapping[str, float]) -> float:
+    """The largest weight of different terms within `WINDOW` words."""
+    best = weight = 0.0
+    start = 0
     counts: dict[str, int] = {}
     for place, term in spots:
-        counts[term] = counts.get(term, 0) + 1
+        seen = counts.get(term, 0)
+        if not seen:
+            weight += weights[term]
+        counts[term] = seen + 1
         while place - spots[start][0] >= WINDOW:
             old = spots[start][1]
             counts[old] -= 1
             if not counts[old]:
-                del counts[old]
+                weight -= weights[old]
             start += 1
-        best = max(best, len(counts))
+        best = max(best, weight)
     return best
 
 
