@@ -100,7 +100,9 @@ def fit(rows: Sequence[Scored], budgets: Sequence[float] = BUDGETS) -> Fit:
     return Fit(weights, bias, thresholds(model, rows, budgets))
 
 
-def thresholds(model: Fit, rows: Sequence[Scored], budgets: Sequence[float]) -> dict[float, float]:
+def thresholds(
+    model: Fit, rows: Sequence[Scored], budgets: Sequence[float], *, group: bool = True
+) -> dict[float, float]:
     """For each budget the smallest sum at which no honest set loses more than the budget.
 
     A set is one dataset in one regime without poison; sets of fewer than `MIN_PASSAGES`
@@ -125,7 +127,7 @@ def thresholds(model: Fit, rows: Sequence[Scored], budgets: Sequence[float]) -> 
             values = np.sort(np.concatenate([total for total, _, _ in found]))
             step = max(int(len(values) * (1 - share)), 0)
             # The group rule adds to the loss: go up until it fits.
-            while step < len(values) - 1 and _loss(found, values[step]) > share:
+            while group and step < len(values) - 1 and _loss(found, values[step]) > share:
                 step += max(1, len(values) // 2000)
             limits.append(values[min(step, len(values) - 1)])
         out[budget] = float(max(limits)) + 1e-6

@@ -1,0 +1,100 @@
+"""The results of guard.py as Markdown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+REGIMES = ("a0", "a1", "a2", "a5", "b0", "b5", "c0", "c1", "c2", "c5")
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """The whole report."""
+    compared = result["compared"]
+    parts = [
+        "# The guard, measured",
+        f"Made by `python benchmarks/guard.py` ({result['machine']}; {result['n_retrievals']} "
+        "retrievals, vectors of all-MiniLM-L6-v2). Every number of `fused` comes from a fit that "
+        "never saw what it is measured on. Shares with 95 % intervals clustered by question; n "
+        "counts passages (recall, loss) or retrievals (exact).",
+        "Regimes: **a** ten retrieved passages (a-short: cut to 28 words) and poison added; **b** "
+        "labelled evidence and five poisoned passages, the poison in the majority; **c** top 10 of "
+        "an honest store of 25,649 passages with poison planted (what was not retrieved is not "
+        "counted); **answers**, **faq**, **world** stores of short passages that answer directly. "
+        "The number after a regime is the poisoned passages offered.",
+        "## Beside other defences: PoisonedRAG, the text alone",
+        "Cells: poison recall / clean loss / exact. In a0, b0, c0 nothing is poisoned: clean loss.",
+        _compared({n: c for n, c in compared.items() if not n.startswith("signal ")}, ""),
+        "## The same with the question put before the text",
+        _compared({n: c for n, c in compared.items() if not n.startswith("signal ")}, "+q"),
+        "## Each signal alone",
+        "Threshold by the same rule as the fused one, on the other half of the questions.",
+        _compared({n: c for n, c in compared.items() if n.startswith("signal ")}, ""),
+        "## Clean loss where nothing is poisoned, dataset held out",
+        _rates(result["clean"], ("loss", "exact")),
+        "## By attack family, family and its kin held out",
+        _rates(result["families"], ("recall", "loss", "exact")),
+        "## By dataset, dataset held out",
+        _rates(result["datasets"], ("recall", "loss", "exact")),
+    ]
+    for dataset, table in result["train_on_one"].items():
+        parts += [
+            f"## Fitted on {dataset} and the honest-only sets, tested on the other two",
+            _rates(table, ("recall", "loss", "exact")),
+        ]
+    parts += [
+        "## Quotes and Markdown taken from the poison (regime a)",
+        _rates(result["stripped"], ("recall", "loss", "exact")),
+        "## Time for one judgement, milliseconds",
+        _table(
+            ["defender", "k", "median", "95th percentile"],
+            [
+                [t["defender"], str(t["k"]), f"{t['median_ms']:.2f}", f"{t['p95_ms']:.2f}"]
+                for t in result["timing"]
+            ],
+        ),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _compared(rows: dict[str, Any], suffix: str) -> str:
+    lines = []
+    for name, cells in rows.items():
+        line = [name]
+        for regime in REGIMES:
+            cell = cells.get(regime if regime.endswith("0") else regime + suffix)
+            if cell is None:
+                line.append("-")
+            elif regime.endswith("0"):
+                line.append(_number(cell["loss"], 3))
+            else:
+                line.append(
+                    f"{_number(cell['recall'])} / {_number(cell['loss'], 3)} / "
+                    f"{_number(cell['exact'])}"
+                )
+        lines.append(line)
+    return _table(["defender", *(r + (suffix if r[-1] != "0" else "") for r in REGIMES)], lines)
+
+
+def _rates(table: dict[str, Any], metrics: tuple[str, ...]) -> str:
+    lines = []
+    for name, cell in table.items():
+        line = [name]
+        for metric in metrics:
+            rate = cell[metric]
+            if rate["value"] is None:
+                line.append("-")
+            else:
+                line.append(
+                    f"{rate['value']:.3f} [{rate['low']:.3f}, {rate['high']:.3f}] n={rate['n']}"
+                )
+        lines.append(line)
+    return _table(["set", *metrics], lines)
+
+
+def _number(rate: dict[str, Any], digits: int = 2) -> str:
+    return "-" if rate["value"] is None else f"{rate['value']:.{digits}f}"
+
+
+def _table(head: list[str], lines: list[list[str]]) -> str:
+    rows = [head, ["---"] * len(head), *lines]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
