@@ -32,7 +32,7 @@ def as_toml(model: Fit) -> str:
     lines += [f'"{n}" = {w:.4f}' for n, w in zip(TERMS, model.weights, strict=True) if w >= 5e-4]
     lines += ["", "# What a dropped hit adds to those that say nearly the same.", "[group]"]
     lines += [f"{name} = {getattr(GROUP, name)}" for name in ("lift", "start", "width")]
-    lines += ["", "# Largest clean loss of any honest set, and the sum at which it was met."]
+    lines += ["", "# Largest clean loss of an ordinary honest set, and the sum that met it."]
     lines += ["[thresholds]"]
     # A smaller budget never means a lower threshold, and 0.01 is 0 by definition.
     lines += [f'"{b}" = {model.logits[b] - shift:.4f}' for b in BUDGETS]

@@ -35,7 +35,7 @@ BUDGETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
 L2 = 1e-3
 MIN_PASSAGES = 1000
 """Honest sets with fewer passages are too small to set a 1 % threshold by: pooled."""
-GROUP = Group(lift=3.0, start=0.5, width=0.3)
+GROUP = Group(lift=2.0, start=0.5, width=0.3)
 
 VERBATIM = frozenset({"tofu", "dusk", "wordnet", "foldoc", "gcide"})
 """Honest sets in which each question restates a stored passage word for word."""
@@ -107,8 +107,8 @@ def thresholds(
 
     A set is one dataset in one regime without poison; sets of fewer than `MIN_PASSAGES`
     passages are pooled. Sets whose questions were made from the very passage that
-    answers them (`VERBATIM`) may lose twice the budget. What is lost includes what a
-    dropped hit takes with it (`GROUP`).
+    answers them (`VERBATIM`) may on average lose twice the budget. What is lost includes
+    what a dropped hit takes with it (`GROUP`).
     """
     sets: dict[tuple[str, str], list[Any]] = defaultdict(list)
     for row in rows:
@@ -119,27 +119,35 @@ def thresholds(
     for key, found in sets.items():
         large = sum(len(total) for total, _, _ in found) >= MIN_PASSAGES
         pooled[key if large else ("", "")] += found
+    ordinary = [found for (_, dataset), found in pooled.items() if dataset not in VERBATIM]
+    verbatim = [found for (_, dataset), found in pooled.items() if dataset in VERBATIM]
     out = {}
     for budget in budgets:
-        limits = []
-        for (_, dataset), found in pooled.items():
-            share = 2 * budget if dataset in VERBATIM else budget
-            values = np.sort(np.concatenate([total for total, _, _ in found]))
-            step = max(int(len(values) * (1 - share)), 0)
-            # The group rule adds to the loss: go up until it fits.
-            while group and step < len(values) - 1 and _loss(found, values[step]) > share:
-                step += max(1, len(values) // 2000)
-            limits.append(values[min(step, len(values) - 1)])
-        out[budget] = float(max(limits)) + 1e-6
+        limits = [_limit([found], budget, group=group) for found in ordinary]
+        if verbatim:
+            limits.append(_limit(verbatim, 2 * budget, group=group))
+        out[budget] = max(limits) + 1e-6
     return out
 
 
-def _loss(found: Sequence[Any], threshold: float) -> float:
+def _limit(sets: Sequence[Sequence[Any]], share: float, *, group: bool) -> float:
+    """The smallest sum at which the sets lose at most `share` on average."""
+    values = np.concatenate([total for found in sets for total, _, _ in found])
+    low, high = float(np.quantile(values, max(1 - 20 * share, 0.0))), float(values.max())
+    for _ in range(24):
+        middle = 0.5 * (low + high)
+        loss = np.mean([_loss(found, middle, group=group) for found in sets])
+        low, high = (middle, high) if loss > share else (low, middle)
+    return high
+
+
+def _loss(found: Sequence[Any], threshold: float, *, group: bool) -> float:
     lost = n = 0
     for total, claim, pairs in found:
         n += len(total)
         if total.max() >= threshold:
-            lost += int((GROUP.raised(total, claim, pairs, threshold) >= threshold).sum())
+            final = GROUP.raised(total, claim, pairs, threshold) if group else total
+            lost += int((final >= threshold).sum())
     return lost / n
 
 

@@ -62,10 +62,11 @@ class Fused:
     what the question explains, so that the rest of a campaign follows it.
 
     The threshold is the one at which no honest set that it was fitted on lost more than
-    `budget` of its passages (twice that where each question restates a stored passage
-    word for word, as in an FAQ asked in its own words). benchmarks/results/guard.md has
-    held-out numbers. This is an uncalibrated default: on another knowledge base the
-    clean loss may differ; `honest_threshold` finds the threshold for yours.
+    `budget` of its passages. Where each question restates a stored passage word for word
+    (an FAQ asked in its own words) the sets lost twice that on average.
+    benchmarks/results/guard.md has held-out numbers. This is an uncalibrated default: on
+    another knowledge base the clean loss may differ; `honest_threshold` finds the
+    threshold for yours.
 
     Suspicion is the logistic function of the weighted sum, [0, 1]; 0.5 is the threshold
     at budget 0.01. It ranks hits; it is no probability.
@@ -77,7 +78,9 @@ class Fused:
 
     Limits: a passage that merely changes a number or a name in a true text moves its
     vector and words by almost nothing and is not found; nor is off-topic or untargeted
-    text that reads like a document.
+    text that reads like a document. Fluent poison without the question in it, one
+    passage among ten, is found in about half of the cases. Many honest documents that
+    repeat one fact in answer to the question look like a campaign.
 
     Source: own; signals after TRIS (2609.00470, layer 2), FilterRAG (2508.02835),
     EcoSafeRAG (2505.13506) and RAGDefender (2511.01268, stage 2).
@@ -135,6 +138,9 @@ class Fused:
         if n_dropped:
             many = n_dropped == k or (n_dropped >= 2 and 2 * n_dropped >= k)
             status = "majority_assumption_violated" if many else "filtered"
+        names = [*values, "threshold"]
+        limit = np.full(k, self.threshold)
+        table = np.column_stack([*values.values(), limit]).round(4).tolist()
         findings = tuple(
             Finding(
                 passage_id=hit.id,
@@ -144,8 +150,7 @@ class Fused:
                 reason=_reason(
                     parts, int(rows[i]), drop=bool(dropped[i]), carried=bool(carried[i])
                 ),
-                evidence={name: round(float(v[rows[i]]), 4) for name, v in values.items()}
-                | {"threshold": self.threshold},
+                evidence=dict(zip(names, table[rows[i]], strict=True)),
             )
             for i, hit in enumerate(retrieval.hits)
         )
@@ -198,12 +203,12 @@ class Group:
 
         Args:
             total: sums of all signals.
-            claim: sums without `ALARMS`. A hit dropped for an alarm alone raises nobody:
-                a misspelt or injected copy is most like the honest text it was made from.
+            claim: sums without `ALARMS`. A hit with an alarm raises nobody: a misspelt,
+                injected or prefixed copy is most like the honest text it was made from.
             pairs: likeness beyond the question, (k, k), diagonal -1.
             logit: the sum from which a hit is dropped.
         """
-        seeds = (total >= logit) & (claim >= logit)
+        seeds = (claim >= logit) & (total - claim < 1.0)
         if not seeds.any():
             return total
         nearest = pairs[:, seeds].max(axis=1)

@@ -73,24 +73,38 @@ def profile(text: str) -> Profile:
     """Read one text. Cached: a store returns the same passages again and again."""
     if len(text) > 2 * HEAD_CHARS:
         text = f"{text[:HEAD_CHARS]} {text[-HEAD_CHARS:]}"
-    hidden = len(_MARKUP.findall(text))
+    hidden = len(_MARKUP.findall(text)) if ":" in text or "<" in text else 0
     plain = text
     if not text.isascii():
         hidden += len(_HIDDEN.findall(text)) + len(_MIXED.findall(text))
         plain = unicodedata.normalize("NFKC", _HIDDEN.sub("", text))
     flat = _SPACE.sub(" ", plain.lower().replace("\u2019", "'")).strip()
-    tokens = _TOKEN.findall(flat)
+    pieces = _PIECE.findall(flat)
+    tokens = [piece for piece in pieces if piece[0].isalnum()]
     patterns = _patterns()
+    vocabulary = frozenset(token.removesuffix("'s") for token in tokens)
+
+    def n_matching(name: str) -> int:
+        return sum(
+            1
+            for needs, pattern in patterns[name]
+            if not needs.isdisjoint(vocabulary) and pattern.search(flat)
+        )
+
     return Profile(
         stems=tuple(map(stem, tokens)),
         n_words=len(tokens),
-        soup=_soup(flat),
+        soup=_soup(pieces),
         typos=_typos(tokens),
-        instruction=sum(1 for pattern in patterns["instruction"] if pattern.search(flat)),
-        request=sum(1 for pattern in patterns["request"] if pattern.search(flat)),
-        refusal=sum(1 for pattern in patterns["refusal"] if pattern.search(flat)),
-        insistence=sum(1 for pattern in patterns["insistence"] if pattern.search(flat)),
-        emphasis=sum(len(pattern.findall(flat)) for pattern in patterns["emphasis"]),
+        instruction=n_matching("instruction"),
+        request=n_matching("request"),
+        refusal=n_matching("refusal"),
+        insistence=n_matching("insistence"),
+        emphasis=sum(
+            len(pattern.findall(flat))
+            for needs, pattern in patterns["emphasis"]
+            if not needs.isdisjoint(vocabulary)
+        ),
         hidden=hidden,
         n_questions=flat.count("?"),
     )
@@ -118,9 +132,9 @@ def stop_stems() -> frozenset[str]:
     return frozenset(map(stem, STOP_WORDS))
 
 
-def _soup(flat: str) -> int:
+def _soup(pieces: list[str]) -> int:
     longest = run = 0
-    for piece in _PIECE.findall(flat):
+    for piece in pieces:
         if piece in STOP_WORDS or piece in ",.;:|!?-/=[]{}":
             run = 0
         elif piece.isalpha() and len(piece) > 1:
@@ -153,9 +167,9 @@ def near_words() -> frozenset[str]:
 
 
 @cache
-def _patterns() -> dict[str, tuple[re.Pattern[str], ...]]:
+def _patterns() -> dict[str, tuple[tuple[frozenset[str], re.Pattern[str]], ...]]:
     text = Path(__file__).with_name("signal_patterns.toml").read_text(encoding="utf-8")
     return {
-        name: tuple(re.compile(pattern) for pattern in found)
-        for name, found in tomllib.loads(text).items()
+        name: tuple((frozenset(e["needs"].split()), re.compile(e["pattern"])) for e in entries)
+        for name, entries in tomllib.loads(text).items()
     }

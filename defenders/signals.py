@@ -46,7 +46,6 @@ def measure(retrieval: Retrieval) -> tuple[dict[str, Values], Values]:
     found, pairs = _geometry(retrieval)
     found.update(_question(retrieval.question, profiles))
     found.update(_text(profiles))
-    found.update(_overlap(retrieval.question, profiles))
     found["bloc"] = _bloc(pairs, found["window"])
     return found, pairs
 
@@ -130,12 +129,13 @@ def _question(question: str, profiles: Sequence[Profile]) -> dict[str, Values]:
         for _, s in spots:
             have[i, order[s]] = True
         density[i] = len(spots) / max(p.n_words, 8)
-        echo[i] = _longest_run(asked, p.stems) / max(len(asked), 1)
         if spots:
             window[i] = _best_window(spots, weights)
             in_order[i] = _common_order(content, [s for _, s in spots]) / len(content)
             own = set(pairwise(p.stems))
             bigram[i] = len(bigrams & own) / max(len(bigrams), 1)
+            if bigram[i] >= 0.4:  # a run long enough to be an echo has more
+                echo[i] = _longest_run(asked, p.stems) / len(asked)
     # Credit for a term is what the other hits leave over: a topic word that all have says nothing.
     share = (have.sum(axis=0)[None, :] - have) / max(k - 1, 1)
     unique = (have * (1.0 - share)) @ column / max(n_units, 1)
@@ -216,24 +216,6 @@ def _text(profiles: Sequence[Profile]) -> dict[str, Values]:
         / 2,
         "hidden": np.minimum(above([float(p.hidden) for p in profiles]), 4.0) / 4.0,
     }
-
-
-def _overlap(question: str, profiles: Sequence[Profile]) -> dict[str, Values]:
-    """Words that a hit shares with another beyond the question's and the topic's."""
-    k = len(profiles)
-    ignored = stop_stems() | frozenset(question_stems(question))
-    own = [frozenset(p.stems) - ignored for p in profiles]
-    twin = np.zeros(k)
-    for i in range(k):
-        for j in range(i + 1, k):
-            small = min(len(own[i]), len(own[j]))
-            if small >= 3:
-                shared = len(own[i] & own[j]) / small
-                if shared > twin[i]:
-                    twin[i] = shared
-                if shared > twin[j]:
-                    twin[j] = shared
-    return {"twin": twin}
 
 
 def _best_window(spots: Sequence[tuple[int, str]], weights: Mapping[str, float]) -> float:

@@ -196,7 +196,7 @@ def test_a_hit_like_a_dropped_one_is_raised_and_an_honest_copy_of_a_flawed_one_i
     group = Group(lift=3.0, start=0.5, width=0.2)
     total = np.array([1.0, -2.0, -2.0])
     assert group.raised(total, total, pairs, 0.0).tolist() == [1.0, 1.0, -2.0]
-    alarm_only = np.array([-1.0, -2.0, -2.0])
+    alarm_only = np.array([-1.0, -2.0, -2.0])  # what is left without its alarms
     assert group.raised(total, alarm_only, pairs, 0.0).tolist() == total.tolist()
 
 
