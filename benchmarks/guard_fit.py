@@ -11,7 +11,7 @@ import numpy as np
 from guard_trials import Trial
 from scipy.optimize import minimize
 
-from ragshield.defenders.fused import ALARMS, Group
+from ragshield.defenders.fused_model import ALARMS, Group
 from ragshield.defenders.signals import measure
 
 TERMS = (

@@ -4,6 +4,35 @@ from __future__ import annotations
 
 from typing import Any
 
+BELOW = """\
+The targets are clean loss of at most 0.01 in every dataset and recall of at least 0.95.
+
+- **Fluent poison without the question** (poisonedrag, gpt4, the templates, counterfact): short of
+  the target at every dose, most of all alone or in the majority (b). Alone, it has the highest
+  sum of its retrieval in about nine cases of ten (six in the bundled world), but an honest passage
+  that answers in the question's words looks the same, so the threshold lies above many of them.
+  Needed: a threshold calibrated on the store itself, a second encoder, or a reader that compares
+  the claims. In (b) nothing but the poison itself shows what is usual.
+- **blind**: untargeted text that reads like a document on the topic; nothing marks it. With the
+  question before it, it is found.
+- **injection** (BIPIA): harmless requests in tables and e-mails. What speaks to the model is found
+  (pia, hijack); a sentence such as a plain question or task is a document's own kind of text.
+  Needed: a model that knows who is addressed.
+- **garag, hotflip**: found where common words are misspelt or no function word occurs for long;
+  lightly perturbed texts pass. With the family left out of the fit its alarm has little or no
+  weight, so those rows are a lower limit. Needed: a language model.
+- **Clean loss above 0.01**: `dusk` (five documents that repeat each fact in answer to the question:
+  an honest campaign), `faq` and dictionary stores asked in their own words (wordnet, foldoc), where
+  the exact answer is far nearer than anything else, and questions of the form "what county is X"
+  (msmarco). Such a store needs its own threshold.
+- A changed number, date or name in an otherwise true passage is outside what these signals see.
+
+**Held out is not unseen.** Weights and thresholds are fitted without what they are measured on; the
+choice of signals, their wordings (the "emphasis" patterns were written after reading texts that had
+been missed), the caps and the group rule was made looking at all of this data. The templated
+families (corruptrag, pia, hijack, blocker, authority, hidden) and the patterns that catch them have
+one author. Expect less on attacks and stores of another make."""
+
 REGIMES = ("a0", "a1", "a2", "a5", "b0", "b5", "c0", "c1", "c2", "c5")
 
 
@@ -21,6 +50,8 @@ def markdown(result: dict[str, Any]) -> str:
         "an honest store of 25,649 passages with poison planted (what was not retrieved is not "
         "counted); **answers**, **faq**, **world** stores of short passages that answer directly. "
         "The number after a regime is the poisoned passages offered.",
+        "## Where it stays below its targets",
+        BELOW,
         "## Beside other defences: PoisonedRAG, the text alone",
         "Cells: poison recall / clean loss / exact. In a0, b0, c0 nothing is poisoned: clean loss.",
         _compared({n: c for n, c in compared.items() if not n.startswith("signal ")}, ""),

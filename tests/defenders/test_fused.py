@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from ragshield.defenders.fused import WORDS, Fused, Group, honest_threshold, model
+from ragshield.defenders.fused import WORDS, Fused
+from ragshield.defenders.fused_model import Group, honest_threshold, model
 from ragshield.errors import InputError, UsageError
 from ragshield.records import Action, Hit, Passage, Retrieval
 from ragshield.text import words
