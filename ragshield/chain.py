@@ -54,11 +54,28 @@ class DefenderChain:
             raise UsageError(f"on_error is '{on_error}'; it must be one of: {allowed}")
         self.defenders = defenders_named(defenders)
         self.on_error = on_error
+        self._is_default = defenders is None
 
     @property
     def detector(self) -> str:
         """Names of the defenders, joined by plus signs."""
         return "+".join(defender.name for defender in self.defenders)
+
+    def depth(self, k: int, wanted: int | None = None) -> int:
+        """How many hits to retrieve and judge when k are asked for.
+
+        Five poisoned passages are the majority of five hits, and a handful among twenty.
+        So the default guard judges at least 20 hits and 10 more than asked for, which
+        costs a deeper search in the store and no model call; the k best that are kept
+        are read. Defenders that the caller names judge the k hits that he asked for.
+
+        Args:
+            k: hits asked for.
+            wanted: the caller's own choice; never less than k.
+        """
+        if wanted is not None:
+            return max(k, wanted)
+        return max(k + 10, 20) if self._is_default else k
 
     def inspect(self, retrieval: Retrieval) -> Verdict:
         """Judge every hit.

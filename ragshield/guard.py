@@ -31,12 +31,14 @@ class Guard:
         on_error: what a failing defender means: `raise` its exception, `keep` the
             hits it left unjudged, or `drop` them; see `DefenderChain`. A failing
             retriever always raises.
-        oversample: retrieve this many times k, judge all of it, return at most k, so
-            that what is dropped is replaced by what comes next.
+        depth: retrieve and judge this many hits (never fewer than k) and return the k
+            best that are kept, so that what is dropped is replaced by what comes next
+            and a handful of poisoned passages is no majority. None: at least 20 and at
+            least k + 10 for the default guard, k for defenders that you name.
         on_verdict: called after every judgement, with what was judged and the verdict.
 
     Raises:
-        UsageError: no such defender, or oversample < 1.
+        UsageError: no such defender, or depth < 1.
     """
 
     def __init__(
@@ -45,16 +47,16 @@ class Guard:
         defenders: Defenders = None,
         *,
         on_error: OnError = "raise",
-        oversample: int = 1,
+        depth: int | None = None,
         on_verdict: Callable[[Retrieval, Verdict], None] | None = None,
     ) -> None:
         if not callable(getattr(retriever, "retrieve", None)):
             raise UsageError(f"{retriever!r} is no retriever: it has no method retrieve()")
-        if oversample < 1:
-            raise UsageError(f"oversample is {oversample}; it must be at least 1")
+        if depth is not None and depth < 1:
+            raise UsageError(f"depth is {depth}; it must be at least 1")
         self.retriever = retriever
         self.chain = DefenderChain(defenders, on_error=on_error)
-        self.oversample = oversample
+        self.depth = depth
         self.on_verdict = on_verdict
 
     @property
@@ -75,7 +77,7 @@ class Guard:
     def inspect(self, question: str, k: int = 10) -> Verdict:
         """Retrieve and judge, for who wants the findings too.
 
-        With `oversample`, all k * oversample hits are judged and may be kept.
+        All hits down to the guard's depth are judged, and more than k may be kept.
         """
         return self.inspect_retrieval(self._found(question, k))
 
@@ -102,14 +104,15 @@ class Guard:
 
     def _found(self, question: str, k: int) -> Retrieval:
         check_question(question, k)
-        return self.retriever.retrieve(question, k * self.oversample)
+        return self.retriever.retrieve(question, self.chain.depth(k, self.depth))
 
     async def _afound(self, question: str, k: int) -> Retrieval:
         check_question(question, k)
+        depth = self.chain.depth(k, self.depth)
         native = getattr(self.retriever, "aretrieve", None)
         if native is not None:
-            return cast("Retrieval", await native(question, k * self.oversample))
-        return await asyncio.to_thread(self.retriever.retrieve, question, k * self.oversample)
+            return cast("Retrieval", await native(question, depth))
+        return await asyncio.to_thread(self.retriever.retrieve, question, depth)
 
 
 def kept_of(retrieval: Retrieval, verdict: Verdict, k: int | None = None) -> Retrieval:

@@ -144,11 +144,18 @@ def test_the_finding_that_dropped_wins_over_a_higher_suspicion_that_kept(retriev
     assert [(f.detector, f.suspicion) for f in verdict.findings] == [("naming", 0.6)]
 
 
-def test_oversampling_fills_up_what_was_dropped(retriever):
+def test_a_deeper_search_fills_up_what_was_dropped(retriever):
     assert ids(ragshield.Guard(retriever, Naming("Oslo")).retrieve(QUESTION, k=2)) == []
-    deeper = ragshield.Guard(retriever, Naming("Oslo"), oversample=2)
+    deeper = ragshield.Guard(retriever, Naming("Oslo"), depth=4)
     assert ids(deeper.retrieve(QUESTION, k=2)) == ["a", "c"]
-    assert ids(deeper.retrieve(QUESTION, k=1)) == []
+    assert ids(deeper.retrieve(QUESTION, k=1)) == ["a"]
+
+
+@pytest.mark.parametrize(("k", "judged"), [(1, 20), (5, 20), (10, 20), (25, 35), (100, 110)])
+def test_the_default_guard_judges_deeper_than_it_returns(k, judged):
+    assert DefenderChain().depth(k) == judged
+    assert DefenderChain("fused").depth(k) == k
+    assert DefenderChain("fused").depth(k, 30) == max(k, 30)
 
 
 def test_the_callback_sees_every_judgement(retriever):
@@ -319,8 +326,8 @@ def test_bad_arguments_are_refused_with_what_is_allowed(retriever):
         ragshield.Guard(retriever, "ragdefnder")
     with pytest.raises(UsageError, match="is no defender: give an object"):
         ragshield.Guard(retriever, [Naming])
-    with pytest.raises(UsageError, match="oversample is 0"):
-        ragshield.Guard(retriever, Naming("x"), oversample=0)
+    with pytest.raises(UsageError, match="depth is 0"):
+        ragshield.Guard(retriever, Naming("x"), depth=0)
     with pytest.raises(UsageError, match="no method retrieve"):
         ragshield.Guard("docs", Naming("x"))
     guard = ragshield.Guard(retriever, Naming("x"))
@@ -380,7 +387,7 @@ async def test_judging_does_not_block_the_event_loop(retriever):
 
 
 def test_many_threads_get_what_one_gets(retriever):
-    guard = ragshield.Guard(retriever, [Naming("Oslo"), Naming("Tam")], oversample=2)
+    guard = ragshield.Guard(retriever, [Naming("Oslo"), Naming("Tam")], depth=4)
     questions = [QUESTION, "who built the mill", "a baker in Varn", "the miller"]
     alone = [ids(guard.retrieve(q, 3)) for q in questions]
     with ThreadPoolExecutor(16) as pool:

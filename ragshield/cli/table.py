@@ -151,8 +151,9 @@ def _setting(results: Results) -> str:
     seeds = ", ".join(map(str, experiment["seeds"]))
     n_questions = len({(t.corpus, t.question_id) for t in results.trials})
     reader = " ".join(str(value) for value in experiment["reader"].values())
+    depth = f" of {experiment['depth']} judged" if experiment.get("depth") else ""
     return (
-        f"{n_questions} questions, k {experiment['k']}, seeds {seeds}, reader {reader}, "
+        f"{n_questions} questions, k {experiment['k']}{depth}, seeds {seeds}, reader {reader}, "
         f"encoder {experiment['encoder']}, planted {experiment['planted']}"
     )
 

@@ -1,6 +1,7 @@
 """Experiments as TOML files.
 
-    k = 5                        # passages retrieved per question
+    k = 5                        # passages that the reader is given
+    depth = 20                   # passages retrieved and judged for that; left out: k
     seeds = [0, 1]               # each draws its own questions and poison
     encoder = "minilm"           # or "sentence-transformers:FOLDER"
     reader = "extractive"        # or "openai:URL#MODEL", or { name = "...", PARAMETER = ... }
@@ -33,7 +34,7 @@ from ragshield.files import read_text
 from ragshield.records import Kind, Spec
 
 _PLUGINS: Mapping[str, Kind] = {"corpus": "corpus", "attack": "attack", "defender": "defender"}
-_KEYS = ("k", "seeds", "encoder", "reader", "questions", "planted", *_PLUGINS)
+_KEYS = ("k", "depth", "seeds", "encoder", "reader", "questions", "planted", *_PLUGINS)
 
 
 def read_experiment(path: Path) -> Experiment:
@@ -68,7 +69,7 @@ def parse_experiment(table: Mapping[str, Any]) -> Experiment:
     if "corpus" not in table:
         raise UsageError('no corpus; add [[corpus]] with name = "world"')
     values: dict[str, Any] = {
-        key: table[key] for key in ("k", "questions", "planted") if key in table
+        key: table[key] for key in ("k", "depth", "questions", "planted") if key in table
     }
     if "seeds" in table:
         values["seeds"] = tuple(_listed(table["seeds"]))

@@ -37,7 +37,9 @@ class Experiment:
         attacks: what to call each attack, and how to build it.
         defenders: what to call each defender, and how to build it.
         reader: how to build the reader.
-        k: passages retrieved per question, at least 1.
+        k: passages that the reader is given per question, at least 1.
+        depth: passages retrieved and judged per question, at least k, of which the k
+            best that are kept are read; None = k, as in the papers.
         seeds: each draws its own questions and poison, 0 or more.
         encoder: as `ragshield.open_encoder` takes it.
         questions: target questions drawn per corpus and seed; None = all.
@@ -53,6 +55,7 @@ class Experiment:
     defenders: Mapping[str, Spec] = field(default_factory=dict)
     reader: Spec = _EXTRACTIVE
     k: int = 5
+    depth: int | None = None
     seeds: tuple[int, ...] = (0,)
     encoder: str = "minilm"
     questions: int | None = None
@@ -69,6 +72,10 @@ class Experiment:
         _check_names("reader", (self.reader,))
         _check_names("encoder", (Spec("encoder", self.encoder.partition(":")[0]),))
         _check_count("k", self.k)
+        if self.depth is not None:
+            _check_count("depth", self.depth)
+            if self.depth < self.k:
+                raise UsageError(f"depth is {self.depth}; it must be at least k, which is {self.k}")
         if self.questions is not None:
             _check_count("questions", self.questions)
         if not self.seeds or not all(_is_count(seed, least=0) for seed in self.seeds):
@@ -95,6 +102,7 @@ class Experiment:
         """Plain values, every label with its name and parameters: what is logged and hashed."""
         return {
             "k": self.k,
+            "depth": self.depth,
             "seeds": list(self.seeds),
             "encoder": self.encoder,
             "questions": self.questions,

@@ -64,6 +64,7 @@ class _Run:
         progress: Progress,
     ) -> None:
         self.experiment = experiment
+        self.depth = experiment.depth or experiment.k
         self.skip = skip
         self.encoder = encoder
         self.reader = reader
@@ -91,7 +92,7 @@ class _Run:
         index = CleanIndex(corpus, self._embed(corpus.passages, f"Embedding {label}"))
         for seed, chosen in drawn.items():
             vectors = self._encode([t.question.text for t in chosen], f"Questions of {label}")
-            nearest = index.nearest(vectors, self.experiment.k)
+            nearest = index.nearest(vectors, self.depth)
             questions = [Asked(*row) for row in zip(chosen, vectors, nearest, strict=True)]
             for attack in self.experiment.attacks:
                 yield from self._attack(label, seed, attack, index, questions)
@@ -116,7 +117,7 @@ class _Run:
                 asked = question.target.question
                 own = plot.rows[asked.id]
                 planted = own if self.experiment.planted == "own" else range(len(plot.passages))
-                retrieval = index.retrieve(question, plot, planted, k=self.experiment.k)
+                retrieval = index.retrieve(question, plot, planted, k=self.depth)
                 poison = {plot.passages[row].id for row in planted}
                 own_ids = {plot.passages[row].id for row in own}
                 answers: dict[tuple[str, ...], str] = {}
@@ -141,10 +142,11 @@ class _Run:
         verdict = defender.inspect(retrieval)
         defender_s = time.perf_counter() - started
         kept = verdict.kept_ids
-        if kept not in answers:  # the same passages are read once, also by a costly reader
-            passages = [hit.passage for hit in verdict.kept]
-            answers[kept] = self.reader.answer(target.question.text, passages)
-        answer = answers[kept]
+        read = kept[: self.experiment.k]
+        if read not in answers:  # the same passages are read once, also by a costly reader
+            passages = [hit.passage for hit in verdict.kept[: self.experiment.k]]
+            answers[read] = self.reader.answer(target.question.text, passages)
+        answer = answers[read]
         retrieved = tuple(hit.id for hit in retrieval)
         n_poison, n_kept_poison = (sum(i in poison for i in ids) for ids in (retrieved, kept))
         return Trial(

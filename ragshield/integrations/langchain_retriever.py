@@ -17,7 +17,7 @@ from langchain_core.runnables import Runnable
 from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
 from pydantic import ConfigDict, PrivateAttr
 
-from ragshield.chain import OnError
+from ragshield.chain import DefenderChain, OnError
 from ragshield.errors import UsageError
 from ragshield.integrations.langchain_judging import DocumentJudge, aannounce, announce
 from ragshield.integrations.langchain_vectors import searches_by_vector, unwrapped
@@ -68,7 +68,7 @@ class GuardedRetriever(BaseRetriever):
         *,
         defenders: Any = None,
         on_error: OnError = "raise",
-        oversample: int = 1,
+        depth: int | None = None,
         search_kwargs: Mapping[str, Any] | None = None,
         embeddings: Embeddings | None = None,
         stored_vectors: Any = None,
@@ -81,19 +81,20 @@ class GuardedRetriever(BaseRetriever):
             k: return at most this many documents.
             defenders: as above.
             on_error: as above.
-            oversample: search this many times k, so that what is dropped is replaced.
+            depth: search and judge this many documents, as `ragshield.Guard` does; None:
+                at least 20 and k + 10 for the default guard, k for defenders you name.
             search_kwargs: passed to the store's search, for example a filter.
             embeddings: as above.
             stored_vectors: as above.
             on_verdict: as above.
 
         Raises:
-            UsageError: k or oversample < 1, or the store's embeddings are not known.
+            UsageError: k or depth < 1, or the store's embeddings are not known.
         """
-        if k < 1 or oversample < 1:
-            raise UsageError(f"k is {k}, oversample is {oversample}; both must be at least 1")
+        if k < 1 or (depth is not None and depth < 1):
+            raise UsageError(f"k is {k}, depth is {depth}; both must be at least 1")
         inner = unwrapped(vectorstore)
-        kwargs = {**(search_kwargs or {}), "k": k * oversample}
+        kwargs = {**(search_kwargs or {}), "k": DefenderChain(defenders).depth(k, depth)}
         return cls(
             retriever=VectorStoreRetriever(vectorstore=inner, search_kwargs=kwargs),
             defenders=defenders,

@@ -81,10 +81,10 @@ def test_options_of_the_search_are_kept(vectorstore, defender, question):
     assert ids(guarded.invoke(question, k=2)) == ["c"]
 
 
-def test_oversampling_fills_up_what_was_dropped(vectorstore, defender, question):
+def test_a_deeper_search_fills_up_what_was_dropped(vectorstore, defender, question):
     shallow = GuardedRetriever.from_vectorstore(vectorstore, k=2, defenders=defender)
     assert shallow.invoke(question) == []
-    deep = GuardedRetriever.from_vectorstore(vectorstore, k=2, defenders=defender, oversample=2)
+    deep = GuardedRetriever.from_vectorstore(vectorstore, k=2, defenders=defender, depth=4)
     assert ids(deep.invoke(question)) == ["a", "c"]
 
 
@@ -310,7 +310,7 @@ async def test_the_async_path_awaits_the_embeddings(async_only, defender, questi
 
 
 def test_many_threads_get_what_one_gets(vectorstore, defender):
-    guarded = GuardedRetriever.from_vectorstore(vectorstore, k=3, defenders=defender, oversample=2)
+    guarded = GuardedRetriever.from_vectorstore(vectorstore, k=3, defenders=defender, depth=6)
     questions = ["where is the mill", "a baker in Varn", "built by Tam", "ask the miller"]
     alone = [ids(guarded.invoke(q)) for q in questions]
     assert alone[0] == ["a", "c", "d"]
@@ -320,7 +320,7 @@ def test_many_threads_get_what_one_gets(vectorstore, defender):
 
 
 async def test_many_tasks_get_what_one_gets(vectorstore, defender):
-    guarded = GuardedRetriever.from_vectorstore(vectorstore, k=3, defenders=defender, oversample=2)
+    guarded = GuardedRetriever.from_vectorstore(vectorstore, k=3, defenders=defender, depth=6)
     questions = ["where is the mill", "a baker in Varn", "built by Tam", "ask the miller"]
     alone = [ids(guarded.invoke(q)) for q in questions]
     together = await guarded.abatch(questions * 10)
@@ -335,7 +335,7 @@ def test_an_empty_store_gives_nothing(tmp_path, embeddings, defender, question):
 
 
 def test_bad_arguments_are_refused(memory_store, defender, question):
-    with pytest.raises(UsageError, match="k is 0, oversample is 1"):
+    with pytest.raises(UsageError, match="k is 0, depth is None"):
         GuardedRetriever.from_vectorstore(memory_store, k=0, defenders=defender)
     with pytest.raises(UsageError, match="unknown defender 'ragdefnder'"):
         GuardedRetriever.from_vectorstore(memory_store, defenders="ragdefnder")
