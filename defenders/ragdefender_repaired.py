@@ -31,9 +31,11 @@ class RAGDefenderRepaired:
     the retrieval at hand. The question is a member of every group, because poison must
     be near it to be retrieved; that is what makes a group of one passage possible.
 
-    It cannot say that all hits are poisoned (there is no rest to compare with), and it
-    takes honest passages that repeat the question, an FAQ for one, for poison.
-    What it finds and costs beside RAGDefender: benchmarks/README.md.
+    Limits: it cannot say that all hits are poisoned, and a small rest that is on the
+    subject hides much (five poisoned beside one or two golden passages: recall .26, with
+    the question prefix .70). Where a store holds one honest answer among nothing related,
+    that answer stands apart just as poison does and is removed; so is an FAQ that repeats
+    the question (clean loss .04).
 
     Suspicion: s / (s + threshold), where s is the largest separation of the groups that
     hold the passage; .5 at the threshold. A kept passage has .5 at most.
@@ -53,8 +55,10 @@ class RAGDefenderRepaired:
         - No hop to choose, and the texts are not read.
 
     Args:
-        separation: least separation that is removed, above 1. The default costs at most
-            1 % of the passages in the worst of the unattacked sets it was chosen on.
+        separation: least separation that is removed, above 1. Chosen on unattacked
+            retrievals only (all-MiniLM-L6-v2, 15 sources of questions, k = 10): 2.75 to 2.85
+            loses 1 % on average over all sources but one, whichever is left out. At 3 the
+            one left out loses 0 to .017, MS MARCO's 50 questions .036.
         p: exponent of stage 2, at least 1.
         min_hits: with fewer hits nothing is judged; at least 2.
 
@@ -101,14 +105,14 @@ class RAGDefenderRepaired:
         groups = ranked_groups(cosines, p=self.p)
         separations, gaps = zip(*(_ratios(cosines, group) for group in groups), strict=True)
         passing = [g for g, value in enumerate(separations) if value >= self.separation]
-        removed: set[int] = set()
-        if passing:
-            # Of equal gaps the smaller group: fewer passages are lost for the same evidence.
-            removed = set(groups[max(passing, key=lambda g: (gaps[g], -g))])
+        # Of equal gaps the smaller group: fewer passages are lost for the same evidence.
+        chosen = max(passing, key=lambda g: (gaps[g], -g)) if passing else None
+        removed = set() if chosen is None else set(groups[chosen])
+        found = max(separations) if chosen is None else separations[chosen]
         strength = np.zeros(n)
         for group, value in zip(groups, separations, strict=True):
             strength[group] = np.maximum(strength[group], value)
-        return self._verdict(retrieval, order, strength, removed, max(separations))
+        return self._verdict(retrieval, order, strength, removed, found)
 
     def _verdict(
         self,
@@ -116,9 +120,9 @@ class RAGDefenderRepaired:
         order: list[int],
         strength: NDArray[np.float64],
         removed: set[int],
-        best: float,
+        found: float,
     ) -> Verdict:
-        """`strength` and `removed` are by place in `order`."""
+        """`strength` and `removed` are by place in `order`; `found` is the group's separation."""
         n, n_adv = len(retrieval), len(removed)
         place = {i: row for row, i in enumerate(order)}
         findings = []
@@ -130,8 +134,8 @@ class RAGDefenderRepaired:
                 action, reason = (
                     Action.DROP,
                     (
-                        f"dropped: one of {n_adv} of {n} passages that lie {best:.1f} times nearer "
-                        "to the question and one another than to the rest"
+                        f"dropped: one of {n_adv} of {n} passages that lie {found:.1f} times "
+                        "nearer to the question and one another than to the rest"
                     ),
                 )
             else:
@@ -144,7 +148,7 @@ class RAGDefenderRepaired:
                     ),
                 )
                 suspicion = min(suspicion, 0.5)
-            evidence = {"n_adv": n_adv, "n_hits": n, "separation": own, "best_separation": best}
+            evidence = {"n_adv": n_adv, "n_hits": n, "separation": own, "group_separation": found}
             findings.append(
                 Finding(hit.id, suspicion, self.name, action, reason, evidence=evidence)
             )
