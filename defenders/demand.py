@@ -37,8 +37,9 @@ class DemandDetector:
     after the top `tolerated` share. A new honest passage whose popularity is drawn like
     the n established ones' exceeds it with probability at most about
     `tolerated` + 1 / (n + 1). No statement holds for honest passages that are in greater
-    demand than all old ones, such as news that everybody asks about in many ways; if all
-    ask the same thing, `min_spread` spares them. `release` takes a passage back.
+    demand than all old ones, such as news that everybody asks about; where the questions
+    keep to one topic, `min_spread` spares them, and for the same reason a campaign
+    against one topic is not found here. `release` takes a passage back.
 
     Suspicion: 1 - the corrected p-value; 0 for established passages; None in the
     warm-up. A passage that wins no more than `usual` is not found, however poisoned.
@@ -60,7 +61,8 @@ class DemandDetector:
         trial: questions after which a passage that was not dropped is established.
         depth: only the best so many hits win a question.
         min_spread: least mean distance of the questions won, as a share of that of any
-            two questions asked, [0, 1]; 0 drops also what wins many wordings of one.
+            two questions asked, [0, 1]: hubs come near 1, one topic near 0.6, wordings
+            of one question below 0.4.
         max_passages: remembered at most, at least 16; about 1 kB each.
         max_questions: different questions remembered, to know a repeated one.
         time_key: metadata field with the time of ingest (ISO 8601, or seconds since
@@ -85,7 +87,7 @@ class DemandDetector:
         warm_up: int = 500,
         trial: int = 5000,
         depth: int = 10,
-        min_spread: float = 0.5,
+        min_spread: float = 0.7,
         max_passages: int = 8192,
         max_questions: int = 16384,
         time_key: str | None = None,

@@ -19,7 +19,7 @@ from ragshield.defenders.demand_seen import Signature
 
 Standing: TypeAlias = Literal["established", "trial", "flagged"]
 
-SAMPLE = 8
+SAMPLE = 16
 """Questions sampled per passage."""
 QUESTION_SAMPLE = 32
 """Questions sampled of all that were asked."""
