@@ -59,7 +59,8 @@ class Fused:
     `ragshield.defenders.fused_model` finds the threshold for yours.
 
     Suspicion is the logistic function of the weighted sum, [0, 1]; 0.5 is the threshold
-    at budget 0.01. It ranks hits; it is no probability.
+    at budget 0.01. It ranks hits; it is no probability. `critical` in the evidence is
+    the highest threshold at which the hit would be dropped, alone or with others.
 
     Status `majority_assumption_violated`: at least half of the hits (and at least two)
     were dropped, so honest passages may be the minority and what was kept may be what
@@ -119,7 +120,8 @@ class Fused:
         total = self._model.group.raised(own, claim, pairs, logit)
         rows = np.empty(k, dtype=np.intp)
         rows[order] = np.arange(k)
-        suspicion = (1.0 / (1.0 + np.exp(-np.clip(total, -30.0, 30.0))))[rows]
+        suspicion = _logistic(total)[rows]
+        critical = _logistic(self._model.group.critical(own, claim, pairs))[rows]
         carried = ((own < logit) & (total >= logit))[rows]
 
         dropped = suspicion >= self.threshold
@@ -140,12 +142,17 @@ class Fused:
                 reason=_reason(
                     parts, int(rows[i]), drop=bool(dropped[i]), carried=bool(carried[i])
                 ),
-                evidence=dict(zip(names, table[rows[i]], strict=True)),
+                evidence=dict(zip(names, table[rows[i]], strict=True), critical=float(critical[i])),
             )
             for i, hit in enumerate(retrieval.hits)
         )
         kept = tuple(hit for hit, gone in zip(retrieval.hits, dropped, strict=True) if not gone)
         return Verdict(kept=kept, findings=findings, status=status, detector=self.name)
+
+
+def _logistic(total: Values) -> Values:
+    found: Values = 1.0 / (1.0 + np.exp(-np.clip(total, -30.0, 30.0)))
+    return found
 
 
 def _reason(parts: dict[str, Values], row: int, *, drop: bool, carried: bool) -> str:

@@ -53,6 +53,20 @@ class Group:
         raised: Values = np.where(total >= logit, total, total + self.lift * tie)
         return raised
 
+    def critical(self, total: Values, claim: Values, pairs: Values) -> Values:
+        """For each hit the largest sum to drop from at which it is still dropped: (k,).
+
+        It is dropped from `logit` exactly where its critical sum is at least `logit`:
+        by its own sum, or with a hit whose claim is dropped. It does not depend on any
+        threshold, so it is what a threshold can be calibrated on. Arguments as in
+        `raised`.
+        """
+        tie = np.clip((pairs - self.start) / self.width, 0.0, 1.0)
+        carried = np.minimum(claim[None, :], total[:, None] + self.lift * tie)
+        carried[:, total - claim >= 1.0] = -np.inf
+        found: Values = np.maximum(total, carried.max(axis=1))
+        return found
+
 
 @dataclass(frozen=True, slots=True)
 class Model:
