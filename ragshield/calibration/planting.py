@@ -1,0 +1,188 @@
+"""The product's own attacks, planted beside what a store gives; the store is not touched."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ragshield import registry
+from ragshield.calibration.drawing import Honest
+from ragshield.defenders.calibrated_shield import Detection, Measured
+from ragshield.defenders.fused import Fused
+from ragshield.errors import RagshieldError
+from ragshield.intervals import Rate, rate
+from ragshield.metrics import Removal, clean_loss, poison_recall
+from ragshield.protocols import Attack, Encoder
+from ragshield.records import Hit, Passage, Retrieval, Spec, Vectors
+from ragshield.vectors import cosines
+
+PLANTED = (1, 2, 5)
+"""Poisoned passages planted for each question."""
+
+
+class Variant(NamedTuple):
+    """One attack as it is planted.
+
+    Attributes:
+        label: registry name, and what was varied.
+        n: passages for each question.
+        attack: makes them.
+    """
+
+    label: str
+    n: int
+    attack: Attack
+
+
+class Planted(NamedTuple):
+    """What was measured, and what could not be.
+
+    Attributes:
+        detection: by variant and number planted.
+        notes: attacks left out, with the reason.
+    """
+
+    detection: tuple[Detection, ...]
+    notes: tuple[str, ...]
+
+
+def variants(probe: Honest) -> tuple[list[Variant], list[str]]:
+    """Every registered attack that needs nothing but a target, in all its variants.
+
+    An attack with a parameter `n` is planted 1, 2 and 5 times, one with `prefix` with
+    and without; others as they are. What cannot be built without more (a language
+    model, gradients), or cannot attack the probe, is left out with a note.
+    """
+    found: list[Variant] = []
+    notes = []
+    for name in registry.names("attack"):
+        try:
+            found += _variants_of(name, probe)
+        except (RagshieldError, ImportError, TypeError) as error:
+            notes.append(f"attack '{name}' was not tried: {str(error).splitlines()[0]}")
+    return found, notes
+
+
+def measure(
+    honest: Sequence[Honest],
+    retrievals: Sequence[Retrieval],
+    thresholds: Sequence[float],
+    encoder: Encoder,
+    *,
+    k: int,
+    seed: int = 0,
+    advance: Callable[[int], None] | None = None,
+) -> Planted:
+    """Plant every variant for every question and judge what is then retrieved.
+
+    The k best of the store's k best and the poison are the k best of a store that holds
+    both, so nothing is written anywhere.
+
+    Args:
+        honest: the questions.
+        retrievals: what the store gives for each.
+        thresholds: for each question, one calibrated without it.
+        encoder: the store's.
+        k: hits judged together.
+        seed: of the attacks.
+        advance: called with 1 after each variant.
+    """
+    found, notes = variants(honest[0])
+    vectors = _Vectors(encoder)
+    detection = []
+    for variant in found:
+        made = [_crafted(variant, one, seed) for one in honest]
+        failed = sum(poison is None for poison in made)
+        if failed:
+            notes.append(f"{variant.label}: no poison could be made for {failed} questions")
+        vectors.embed([p.text for poison in made for p in poison or ()])
+        removals, retrieved = [], 0
+        for poison, clean, threshold in zip(made, retrievals, thresholds, strict=True):
+            if not poison:
+                continue
+            mixed = overlay(clean, poison, vectors.of(poison), k=k)
+            removal = _judged(mixed, {p.id for p in poison}, threshold)
+            retrieved += removal.poison > 0
+            # Where no poison was retrieved, there is no attack to lose clean passages under.
+            if removal.poison:
+                removals.append(removal)
+        detection.append(
+            Detection(
+                variant.label,
+                variant.n,
+                measured(rate(retrieved, len(made) - failed)),
+                measured(poison_recall(removals)),
+                measured(clean_loss(removals)),
+            )
+        )
+        if advance is not None:
+            advance(1)
+    return Planted(tuple(detection), tuple(notes))
+
+
+def overlay(clean: Retrieval, poison: Sequence[Passage], vectors: Vectors, *, k: int) -> Retrieval:
+    """What would be retrieved if `poison` were stored beside the clean hits."""
+    rows = np.vstack([clean.vectors, vectors]).astype(np.float32)
+    similarity = cosines(rows, clean.question_vector)
+    order = np.argsort(-similarity, kind="stable")[:k]
+    passages = (*clean.passages, *poison)
+    hits = tuple(Hit(passages[i], float(similarity[i])) for i in order)
+    return Retrieval(clean.question, hits, rows[order], clean.question_vector)
+
+
+def measured(found: Rate) -> Measured:
+    """A rate as a shield holds it, to six digits."""
+    value, low, high = (
+        None if v is None else round(v, 6) for v in (found.value, found.low, found.high)
+    )
+    return Measured(value, low, high, found.n, found.n_clusters)
+
+
+def _variants_of(name: str, probe: Honest) -> Iterator[Variant]:
+    known = inspect.signature(registry.load("attack", name)).parameters
+    prefixes: Sequence[Mapping[str, Any]] = [{}]
+    if "prefix" in known:
+        prefixes = [{"prefix": True}, {"prefix": False}]
+    for params in prefixes:
+        bare = params.get("prefix") is False
+        for n in PLANTED if "n" in known else (None,):
+            given = dict(params) if n is None else {**params, "n": n}
+            attack: Attack = registry.build(Spec("attack", name, given))
+            tried = attack.craft(probe.target, rng=np.random.default_rng(0))
+            yield Variant(f"{name}, no prefix" if bare else name, n or len(tried), attack)
+
+
+def _crafted(variant: Variant, honest: Honest, seed: int) -> list[Passage] | None:
+    key = f"{seed}\0{variant.attack.name}\0{honest.target.question.id}"
+    digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
+    try:
+        return variant.attack.craft(honest.target, rng=np.random.default_rng(list(digest)))
+    except RagshieldError:
+        return None
+
+
+def _judged(mixed: Retrieval, poison_ids: set[str], threshold: float) -> Removal:
+    verdict = Fused(threshold=threshold).inspect(mixed)
+    gone = {finding.passage_id for finding in verdict.dropped}
+    present = poison_ids & {hit.id for hit in mixed}
+    n_clean = len(mixed) - len(present)
+    return Removal(len(present), len(present & gone), n_clean, len(gone - present), mixed.question)
+
+
+class _Vectors:
+    """Vectors by text: the variants of an attack share most of their texts."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self._known: dict[str, Vectors] = {}
+
+    def embed(self, texts: Sequence[str]) -> None:
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        self._known.update(zip(new, self._encoder.encode(new), strict=True))
+
+    def of(self, passages: Sequence[Passage]) -> Vectors:
+        return np.stack([self._known[passage.text] for passage in passages])
