@@ -11,6 +11,7 @@ from typer.exceptions import TyperException
 
 from ragshield import __version__
 from ragshield.cli import attack as attack_command
+from ragshield.cli import calibrate as calibrate_command
 from ragshield.cli import demo as demo_command
 from ragshield.cli import forget as forget_command
 from ragshield.cli import list as list_command
@@ -66,6 +67,7 @@ def root(
 # In the order of help: what a newcomer tries first comes first.
 app.command("demo")(demo_command.demo)
 app.command("scan")(scan_command.scan)
+app.command("calibrate")(calibrate_command.calibrate)
 app.add_typer(forget_command.app, name="forget")
 app.command("undo")(forget_command.undo)
 app.command("attack")(attack_command.attack)
