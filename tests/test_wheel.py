@@ -22,7 +22,7 @@ pytestmark = [
 ]
 
 HOMES = {"attacks/", "defenders/", "corpora/"}
-DATA = {".toml", ".txt", ".typed"}
+DATA = {".toml", ".txt", ".typed", ".npy"}
 
 
 @pytest.fixture(scope="module")
