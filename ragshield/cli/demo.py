@@ -87,6 +87,7 @@ def demo(
     vectors = shipped(corpus.passages)  # made beforehand by this encoder; saves a minute or two
     if vectors is None:
         vectors = embed(encoder, [p.text for p in corpus.passages], "Embedding passages")
+    embed(encoder, [t.question.text for t in targets], "Embedding questions")  # at once, cached
     with err.status("Writing Chroma"):
         create_chroma(folder / "db", steps.COLLECTION, Batch(corpus.passages, vectors)).close()
     with open_store(url) as store:

@@ -133,6 +133,7 @@ def forget(
         "target": [by_id[i] for i in corpus.subjects[subject]],
         "neighbours": neighbours(corpus, plan, attacked),
     }
+    encoder.encode([question.text for group in groups.values() for question in group])  # cached
     answered: list[tuple[str, str, int, int]] = []
 
     def ask_all(when: str) -> None:
