@@ -36,6 +36,25 @@ KINDS = ("none", "hub 0.5", "hub 0.6", "hub 0.7", "hub 1.0", "cone top", "cone a
 length X that passages lack. cone: ten passages around the questions of one topic, the most
 asked or any. news: no attack; three questions in ten suddenly ask about 20 new passages."""
 
+PREFACE = f"""# Demand detector on synthetic traffic
+
+`python benchmarks/demand.py --runs {{runs}}`: {{runs}} runs of {N_QUESTIONS} questions per kind \
+of traffic, over {N_OLD} old passages of Zipf popularity and {N_ARRIVING} honest ones that arrive \
+on the way; warm-up {WARM_UP}, top {K}, alpha 0.01. The attack comes at question {PLANTED_AT}. \
+All settings judge the same retrievals.
+
+- hub X: one passage in the middle of all questions, which share a direction of length X that \
+passages lack.
+- cone: ten passages around one topic's questions, the most asked topic or any.
+- news: no attack; three questions in ten suddenly ask about 20 new honest passages.
+
+Demand: median share of questions won by the planted passages, and by the most wanted old one. \
+Wronged: honest passages ever dropped. Clean loss: honest hits dropped of all after the warm-up. \
+Intervals are 95 %, clustered by run, and take runs as fully correlated where nothing happened; \
+the last column counts runs.
+
+"""
+
 
 @dataclass
 class Outcome:
@@ -235,7 +254,7 @@ def main() -> None:
     with writing(options.out / "demand.json") as file:
         json.dump({"runs": options.runs, "rows": plain}, file, indent=1)
     with writing(options.out / "demand.md") as file:
-        file.write(table(rows) + "\n")
+        file.write(PREFACE.format(runs=options.runs) + table(rows) + "\n")
 
 
 if __name__ == "__main__":
