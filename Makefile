@@ -43,9 +43,11 @@ format: $(VENV)/.dev-installed  ## Format and mend what can be mended.
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.dev-installed  ## Benchmarks on real data (see benchmarks/README.md).
-	@$(BIN)/python benchmarks/ragdefender.py
+bench: $(VENV)/.dev-installed  ## Benchmarks on real data; benchmarks/README.md says what they need.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	@$(BIN)/python benchmarks/reproduce_ragdefender.py
 	@$(BIN)/python benchmarks/guard.py
+	@$(BIN)/python benchmarks/demand.py
 
 clean:  ## Remove what the commands above made.
 	rm -rf $(VENV) $(DEMO) build dist .cache *.egg-info

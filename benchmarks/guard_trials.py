@@ -104,7 +104,7 @@ class HonestStore:
         self.builder = builder
         self.passages = passages
         self.matrix = builder.vectors(passages)
-        self._top: dict[str, Any] = {}
+        self._top: dict[tuple[str, int], Any] = {}
 
     def trial(
         self, regime: str, case: Case, family: str, bad: Sequence[str],
@@ -112,11 +112,11 @@ class HonestStore:
     ) -> Trial:  # fmt: skip
         """The top k of the store with `bad` planted in it."""
         asked = self.builder.vectors([case.question])[0]
-        if case.question not in self._top:
+        if (case.question, k) not in self._top:
             similarity = self.matrix @ asked
             top = np.argsort(-similarity, kind="stable")[: k + 5]
-            self._top[case.question] = [(self.passages[i], float(similarity[i])) for i in top]
-        found = [(text, value) for text, value in self._top[case.question] if text not in without]
+            self._top[case.question, k] = [(self.passages[i], float(similarity[i])) for i in top]
+        found = [(text, value) for text, value in self._top[case.question, k] if text not in without]
         clean = [text for text, _ in found[:k]]
         values = [value for _, value in found[:k]]
         if bad:
