@@ -116,7 +116,9 @@ class HonestStore:
             similarity = self.matrix @ asked
             top = np.argsort(-similarity, kind="stable")[: k + 5]
             self._top[case.question, k] = [(self.passages[i], float(similarity[i])) for i in top]
-        found = [(text, value) for text, value in self._top[case.question, k] if text not in without]
+        found = [
+            (text, value) for text, value in self._top[case.question, k] if text not in without
+        ]
         clean = [text for text, _ in found[:k]]
         values = [value for _, value in found[:k]]
         if bad:

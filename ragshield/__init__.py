@@ -10,9 +10,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ragshield.calibration.calibrating import calibrate
     from ragshield.encoders.open import open_encoder
     from ragshield.errors import RagshieldError
     from ragshield.experiment import Experiment
+    from ragshield.explaining import explain
     from ragshield.forget import apply_plan, plan_forget, undo
     from ragshield.guard import Guard, judge
     from ragshield.ingest import IngestGuard
@@ -36,6 +38,8 @@ _HOME = {
     "Target": "records",
     "Verdict": "records",
     "apply_plan": "forget",
+    "calibrate": "calibration.calibrating",
+    "explain": "explaining",
     "judge": "guard",
     "open_encoder": "encoders.open",
     "open_store": "stores.url",
@@ -59,6 +63,8 @@ __all__ = [
     "Target",
     "Verdict",
     "apply_plan",
+    "calibrate",
+    "explain",
     "judge",
     "open_encoder",
     "open_store",

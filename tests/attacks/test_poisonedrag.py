@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import tomllib
-from pathlib import Path
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ SUPPLIED = Target(
     texts=("Talia Venn was born in Xestow.", "Not Qelby but Xestow is her town.", "She is a cook."),
 )
 PLAIN = Target(Question("q7", QUESTION, ("Qelby",)), "Xestow")
-TEMPLATES = Path(__file__).parents[2] / "attacks" / "poisonedrag_templates.toml"
+TEMPLATES = files("ragshield.attacks").joinpath("poisonedrag_templates.toml")
 
 
 def craft(target: Target, *, seed: int = 0, **options: object) -> list[Passage]:

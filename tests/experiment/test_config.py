@@ -122,6 +122,8 @@ def test_a_missing_or_undecodable_file_is_named(tmp_path: Path) -> None:
 
 def test_the_shipped_example_is_valid() -> None:
     example = Path(__file__).parents[2] / "examples" / "experiment.toml"
+    if not example.is_file():
+        pytest.skip("needs the checkout, not only the wheel")
     experiment = Experiment.from_toml(example)
     assert list(experiment.corpora) == ["world"]
     assert next(iter(experiment.attacks)) == "none"
