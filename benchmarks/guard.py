@@ -4,7 +4,8 @@ Usage: python benchmarks/guard.py [--out benchmarks/results] [--cache FILE]
 
 Regimes: (a) ten really retrieved passages and 0, 1, 2 or 5 poisoned ones (a-short: the
 same, clean passages cut to 28 words); (b) the labelled evidence and five poisoned ones;
-(c) the top 10 of an honest store of 25,000 passages with poison planted; `answers` and
+(c) the top 10 of an honest store of 25,000 passages with poison planted; `lone` and
+`lone-near`: the evidence among nine passages that answer other questions; `answers` and
 `faq`: stores of short passages that answer directly; `world`: the bundled corpus.
 """
 
@@ -15,6 +16,7 @@ import json
 import platform
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +85,10 @@ def measure(cache: Path) -> dict[str, Any]:
         "clean": _grouped(
             [x for x in by_dataset if not x[0].family], lambda t: f"{t.regime} / {t.dataset}"
         ),
+        "evidence": _grouped(
+            [_evidence_only(x) for x in by_dataset if x[0].evidence.any()],
+            lambda t: f"{t.regime} / {t.dataset} / {_attacked(t)}",
+        ),
         "families": _grouped(by_family, _family_cell),
         "datasets": _grouped([x for x in by_dataset if x[0].family], _dataset_cell),
         "train_on_one": {
@@ -121,6 +127,19 @@ def _grouped(judged: Iterable[tuple[Trial, Any]], key: Any) -> dict[str, Any]:
     for trial, dropped in judged:
         groups[key(trial)].append((trial, dropped))
     return {name: heldout.measured(group) for name, group in sorted(groups.items())}
+
+
+def _evidence_only(judged: tuple[Trial, Any]) -> tuple[Trial, Any]:
+    """What was dropped of the evidence and of the poison, the other passages left out."""
+    trial, dropped = judged
+    seen = trial.evidence | trial.poisoned
+    return replace(trial, poisoned=trial.poisoned[seen]), dropped[seen]
+
+
+def _attacked(trial: Trial) -> str:
+    if not trial.family:
+        return "no attack"
+    return f"{trial.family}{' with question' if trial.prefixed else ''} / {trial.n_poison}"
 
 
 def _family_cell(trial: Trial) -> str:

@@ -37,6 +37,11 @@ MIN_PASSAGES = 1000
 """Honest sets with fewer passages are too small to set a 1 % threshold by: pooled."""
 GROUP = Group(lift=2.0, start=0.5, width=0.3)
 
+EVIDENCE = 5.0
+"""Where one passage answers and the rest are about other things, that passage is nearest for
+the best of reasons, and losing it costs the answer. So the evidence itself, and not the share
+of all passages, may be lost in at most this many times the budget."""
+
 VERBATIM = frozenset({"tofu", "dusk", "wordnet", "foldoc", "gcide"})
 """Honest sets in which each question restates a stored passage word for word."""
 
@@ -107,17 +112,22 @@ def thresholds(
 
     A set is one dataset in one regime without poison; sets of fewer than `MIN_PASSAGES`
     passages are pooled. Sets whose questions were made from the very passage that
-    answers them (`VERBATIM`) may on average lose twice the budget. What is lost includes
-    what a dropped hit takes with it (`GROUP`).
+    answers them (`VERBATIM`) may on average lose twice the budget, and the evidence that
+    stands alone (`EVIDENCE`) five times the budget. What is lost includes what a dropped
+    hit takes with it (`GROUP`).
     """
+    alone: dict[str, list[Any]] = defaultdict(list)
     sets: dict[tuple[str, str], list[Any]] = defaultdict(list)
     for row in rows:
         if not row.trial.poisoned.any():
             sums = (*model.sums(row.terms), row.pairs)
-            sets[(row.trial.regime, row.trial.dataset)].append(sums)
+            everything = np.ones(len(row.pairs), dtype=bool)
+            sets[(row.trial.regime, row.trial.dataset)].append((*sums, everything))
+            if row.trial.evidence.any():
+                alone[row.trial.regime].append((*sums, row.trial.evidence))
     pooled: dict[tuple[str, str], list[Any]] = defaultdict(list)
     for key, found in sets.items():
-        large = sum(len(total) for total, _, _ in found) >= MIN_PASSAGES
+        large = sum(len(total) for total, *_ in found) >= MIN_PASSAGES
         pooled[key if large else ("", "")] += found
     ordinary = [found for (_, dataset), found in pooled.items() if dataset not in VERBATIM]
     verbatim = [found for (_, dataset), found in pooled.items() if dataset in VERBATIM]
@@ -126,13 +136,15 @@ def thresholds(
         limits = [_limit([found], budget, group=group) for found in ordinary]
         if verbatim:
             limits.append(_limit(verbatim, 2 * budget, group=group))
+        if alone:
+            limits.append(_limit(list(alone.values()), EVIDENCE * budget, group=group))
         out[budget] = max(limits) + 1e-6
     return out
 
 
 def _limit(sets: Sequence[Sequence[Any]], share: float, *, group: bool) -> float:
     """The smallest sum at which the sets lose at most `share` on average."""
-    values = np.concatenate([total for found in sets for total, _, _ in found])
+    values = np.concatenate([total for found in sets for total, *_ in found])
     low, high = float(np.quantile(values, max(1 - 20 * share, 0.0))), float(values.max())
     for _ in range(24):
         middle = 0.5 * (low + high)
@@ -143,11 +155,11 @@ def _limit(sets: Sequence[Sequence[Any]], share: float, *, group: bool) -> float
 
 def _loss(found: Sequence[Any], threshold: float, *, group: bool) -> float:
     lost = n = 0
-    for total, claim, pairs in found:
-        n += len(total)
+    for total, claim, pairs, counted in found:
+        n += int(counted.sum())
         if total.max() >= threshold:
             final = GROUP.raised(total, claim, pairs, threshold) if group else total
-            lost += int((final >= threshold).sum())
+            lost += int((final >= threshold)[counted].sum())
     return lost / n
 
 

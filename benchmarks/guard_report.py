@@ -8,9 +8,9 @@ BELOW = """\
 The targets are clean loss of at most 0.01 in every dataset and recall of at least 0.95.
 
 - **Fluent poison without the question** (poisonedrag, gpt4, the templates, counterfact): short of
-  the target at every dose, most of all alone or in the majority (b). Alone, it has the highest
-  sum of its retrieval in about nine cases of ten (six in the bundled world), but an honest passage
-  that answers in the question's words looks the same, so the threshold lies above many of them.
+  the target at every dose, most of all alone or in the majority (b). Alone, it often has the highest
+  sum of its retrieval, but an honest passage that answers in the question's words looks the same,
+  so the threshold lies above many of them.
   Needed: a threshold calibrated on the store itself, a second encoder, or a reader that compares
   the claims. In (b) nothing but the poison itself shows what is usual.
 - **blind**: untargeted text that reads like a document on the topic; nothing marks it. With the
@@ -21,10 +21,13 @@ The targets are clean loss of at most 0.01 in every dataset and recall of at lea
 - **garag, hotflip**: found where common words are misspelt or no function word occurs for long;
   lightly perturbed texts pass. With the family left out of the fit its alarm has little or no
   weight, so those rows are a lower limit. Needed: a language model.
-- **Clean loss above 0.01**: `dusk` (five documents that repeat each fact in answer to the question:
-  an honest campaign), `faq` and dictionary stores asked in their own words (wordnet, foldoc), where
-  the exact answer is far nearer than anything else, and questions of the form "what county is X"
-  (msmarco). Such a store needs its own threshold.
+- **Evidence that stands alone** (lone): where one passage answers and all others are about something
+  else, it is nearest for the best of reasons and looks as a lone poisoned passage does. With its
+  dataset held out it is lost in 2 % (hotpotqa), 10 % (nq) and 22 % (msmarco) of the cases without any
+  attack, more beside poison. The threshold is a compromise between this and the row above; a store
+  like that, small and about many things, needs its own (`ragshield calibrate`).
+- **Clean loss above 0.01** otherwise: `dusk` (five documents that repeat each fact in answer to the
+  question: an honest campaign) and an FAQ asked in its own words.
 - A changed number, date or name in an otherwise true passage is outside what these signals see.
 
 **Held out is not unseen.** Weights and thresholds are fitted without what they are measured on; the
@@ -34,6 +37,10 @@ families (corruptrag, pia, hijack, blocker, authority, hidden) and the patterns 
 one author. Expect less on attacks and stores of another make."""
 
 REGIMES = ("a0", "a1", "a2", "a5", "b0", "b5", "c0", "c1", "c2", "c5")
+
+
+def _published(table: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in table.items() if "no attack" in k or "poisonedrag" in k}
 
 
 def markdown(result: dict[str, Any]) -> str:
@@ -48,7 +55,9 @@ def markdown(result: dict[str, Any]) -> str:
         "Regimes: **a** ten retrieved passages (a-short: cut to 28 words) and poison added; **b** "
         "labelled evidence and five poisoned passages, the poison in the majority; **c** top 10 of "
         "an honest store of 25,649 passages with poison planted (what was not retrieved is not "
-        "counted); **answers**, **faq**, **world** stores of short passages that answer directly. "
+        "counted); **lone**, **lone-near** the evidence among nine passages that answer other "
+        "questions, at random or the nearest, as in a small store; **answers**, **faq**, **world** "
+        "stores of short passages that answer directly. "
         "The number after a regime is the poisoned passages offered.",
         "## Where it stays below its targets",
         BELOW,
@@ -62,6 +71,9 @@ def markdown(result: dict[str, Any]) -> str:
         _compared({n: c for n, c in compared.items() if n.startswith("signal ")}, ""),
         "## Clean loss where nothing is poisoned, dataset held out",
         _rates(result["clean"], ("loss", "exact")),
+        "## The evidence itself, alone among other topics, dataset held out",
+        "Loss counts the labelled evidence only: where it is lost, so is the answer.",
+        _rates(_published(result["evidence"]), ("recall", "loss", "exact")),
         "## By attack family, family and its kin held out",
         _rates(result["families"], ("recall", "loss", "exact")),
         "## By dataset, dataset held out",

@@ -28,6 +28,8 @@ class Trial:
         family: attack family, "" for none.
         n_poison: poisoned passages offered; fewer may have been retrieved.
         poisoned: (k,) bool.
+        evidence: (k,) bool, the labelled evidence among passages on other topics; all
+            False where nothing is labelled so.
     """
 
     regime: str
@@ -38,6 +40,7 @@ class Trial:
     key: str
     retrieval: Retrieval
     poisoned: Any
+    evidence: Any
 
 
 class Builder:
@@ -64,13 +67,16 @@ class Builder:
 
     def trial(
         self, regime: str, case: Case, family: str, clean: Sequence[str], bad: Sequence[str],
-        *, prefixed: bool = False, n_poison: int | None = None,
+        *, prefixed: bool = False, n_poison: int | None = None, n_evidence: int = 0,
     ) -> Trial:  # fmt: skip
-        """A retrieval of all given texts."""
+        """A retrieval of all given texts; the first `n_evidence` are the evidence."""
         retrieval = self.retrieval(case.question, [*clean, *bad])
-        poisoned = np.array([int(hit.id[1:]) >= len(clean) for hit in retrieval.hits])
+        given = np.array([int(hit.id[1:]) for hit in retrieval.hits])
         n = len(bad) if n_poison is None else n_poison
-        return Trial(regime, case.dataset, family, n, prefixed, case.key, retrieval, poisoned)
+        return Trial(
+            regime, case.dataset, family, n, prefixed, case.key, retrieval,
+            poisoned=given >= len(clean), evidence=given < n_evidence,
+        )  # fmt: skip
 
 
 def fixed_contexts(builder: Builder, data: DevData) -> Iterator[Trial]:
@@ -95,6 +101,36 @@ def golden_and_poison(builder: Builder, data: DevData) -> Iterator[Trial]:
             bad = poison_texts(case, family, prefixed=prefixed)
             if bad:
                 yield builder.trial("b", case, family, case.golden, bad, prefixed=prefixed)
+
+
+def lone_evidence(builder: Builder, data: DevData) -> Iterator[Trial]:
+    """The labelled evidence among nine passages that answer other questions, and poison.
+
+    What a small store gives: one passage is on the topic and far nearer than the rest,
+    for the best of reasons.
+    """
+    cases = data.cases()
+    evidence = [(case.key, text) for case in cases for text in case.golden]
+    matrix = builder.vectors([text for _, text in evidence])
+    rng = np.random.default_rng(7)
+    for case in cases:
+        other = [i for i, (key, _) in enumerate(evidence) if key != case.key]
+        asked = builder.vectors([case.question])[0]
+        nearest = sorted(other, key=lambda i: -float(matrix[i] @ asked))[:9]
+        for regime, chosen in (
+            ("lone", rng.choice(other, 9, replace=False).tolist()),
+            ("lone-near", nearest),
+        ):
+            clean = [*case.golden, *(evidence[i][1] for i in chosen)]
+            n = len(case.golden)
+            yield builder.trial(regime, case, "", clean, (), n_evidence=n)
+            for family, prefixed in variants():
+                bad = poison_texts(case, family, prefixed=prefixed)
+                for dose in DOSES:
+                    if len(bad) >= dose:
+                        yield builder.trial(
+                            regime, case, family, clean, bad[:dose], prefixed=prefixed, n_evidence=n
+                        )
 
 
 class HonestStore:
@@ -237,6 +273,7 @@ def all_trials(cache: Path) -> list[Trial]:
     return [
         *fixed_contexts(builder, data),
         *golden_and_poison(builder, data),
+        *lone_evidence(builder, data),
         *planted(store, data),
         *honest(store, collections, data),
         *small_stores(builder, data),
