@@ -8,9 +8,9 @@ BELOW = """\
 The targets are clean loss of at most 0.01 in every dataset and recall of at least 0.95.
 
 - **Fluent poison without the question** (poisonedrag, gpt4, the templates, counterfact): short of
-  the target at every dose, most of all alone or in the majority (b). Alone, it often has the highest
-  sum of its retrieval, but an honest passage that answers in the question's words looks the same,
-  so the threshold lies above many of them.
+  the target at every dose, most of all alone or in the majority (b). Alone, it often has the
+  highest sum of its retrieval, but an honest passage that answers in the question's words looks
+  the same, so the threshold lies above many of them.
   Needed: a threshold calibrated on the store itself, a second encoder, or a reader that compares
   the claims. In (b) nothing but the poison itself shows what is usual.
 - **blind**: untargeted text that reads like a document on the topic; nothing marks it. With the
@@ -21,11 +21,11 @@ The targets are clean loss of at most 0.01 in every dataset and recall of at lea
 - **garag, hotflip**: found where common words are misspelt or no function word occurs for long;
   lightly perturbed texts pass. With the family left out of the fit its alarm has little or no
   weight, so those rows are a lower limit. Needed: a language model.
-- **Evidence that stands alone** (lone): where one passage answers and all others are about something
-  else, it is nearest for the best of reasons and looks as a lone poisoned passage does. With its
-  dataset held out it is lost in 2 % (hotpotqa), 10 % (nq) and 22 % (msmarco) of the cases without any
-  attack, more beside poison. The threshold is a compromise between this and the row above; a store
-  like that, small and about many things, needs its own (`ragshield calibrate`).
+- **Evidence that stands alone** (lone): where one passage answers and all others are about
+  something else, it is nearest for the best of reasons and looks as a lone poisoned passage does.
+  With its dataset held out it is lost in 2 % (hotpotqa), 10 % (nq) and 22 % (msmarco) of the cases
+  without any attack, more beside poison. The threshold is a compromise between this and the row
+  above; a store like that, small and about many things, needs its own (`ragshield calibrate`).
 - **Clean loss above 0.01** otherwise: `dusk` (five documents that repeat each fact in answer to the
   question: an honest campaign) and an FAQ asked in its own words.
 - A changed number, date or name in an otherwise true passage is outside what these signals see.
