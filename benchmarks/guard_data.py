@@ -132,8 +132,6 @@ class DevData:
 
     def clean_passages(self) -> list[str]:
         """Every honest passage of the development data."""
-        from guard_store import split
-
         out: list[str] = []
         for case in [*self.cases(), *self.optimised_cases()]:
             out += [*case.golden, *case.contexts]
@@ -155,3 +153,12 @@ def embedder(cache: Path) -> Callable[[list[str]], Any]:
 def batches_of(items: list[str], size: int) -> Iterator[list[str]]:
     for start in range(0, len(items), size):
         yield items[start : start + size]
+
+
+def split(text: str, n_words: int = 70) -> Iterator[str]:
+    """Consecutive parts of about `n_words` words; a rest under 12 words is dropped."""
+    parts = text.split()
+    for start in range(0, len(parts), n_words):
+        piece = parts[start : start + n_words]
+        if len(piece) >= 12:
+            yield " ".join(piece)

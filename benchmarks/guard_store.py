@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from guard_data import DevData
+from guard_data import DevData, split
 
 SHARE = Path("/usr/share")
 _TAG = re.compile(r"<(script|style)\b.*?</\1>|<[^>]+>", re.S)
@@ -43,15 +43,6 @@ def honest_passages(
             unique = [unique[i] for i in chosen]
         out[name] = unique
     return out
-
-
-def split(text: str, n_words: int = 70) -> Iterator[str]:
-    """Consecutive parts of about `n_words` words; a rest under 12 words is dropped."""
-    parts = text.split()
-    for start in range(0, len(parts), n_words):
-        piece = parts[start : start + n_words]
-        if len(piece) >= 12:
-            yield " ".join(piece)
 
 
 def headwords(texts: list[str]) -> list[str]:

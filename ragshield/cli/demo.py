@@ -15,7 +15,7 @@ from ragshield.cli.console import embed, err, out
 
 if TYPE_CHECKING:
     from ragshield.metrics import Rate
-    from ragshield.records import Passage, Retrieval, Target, Verdict
+    from ragshield.records import Retrieval, Target, Verdict
     from ragshield.retriever import StoreRetriever
 
 
@@ -36,9 +36,11 @@ class Story:
 class Tally:
     """Counts what a guard drops; given to it as `on_verdict`."""
 
-    poison: frozenset[str]
     n_poison: int = 0
     n_poison_dropped: int = 0
+    n_stray: int = 0
+    """Poison that is aimed at another question."""
+    n_stray_dropped: int = 0
     n_clean: int = 0
     n_clean_dropped: int = 0
 
@@ -46,9 +48,13 @@ class Tally:
         """Count one verdict."""
         dropped = {finding.passage_id for finding in verdict.dropped}
         for hit in retrieval:
-            if hit.id in self.poison:
+            aim = hit.passage.meta.get("question") if hit.passage.meta.get("attack") else None
+            if aim == retrieval.question:
                 self.n_poison += 1
                 self.n_poison_dropped += hit.id in dropped
+            elif aim is not None:
+                self.n_stray += 1
+                self.n_stray_dropped += hit.id in dropped
             else:
                 self.n_clean += 1
                 self.n_clean_dropped += hit.id in dropped
@@ -108,7 +114,7 @@ def demo(
         show_example(targets, before, attacked)
 
         chapter(3, "The guard", "the default defender, on the vectors that the store holds")
-        guarded = guard_poisoned(story, retriever, targets, poison, k)
+        guarded = guard_poisoned(story, retriever, targets, k)
 
         chapter(4, "The scan", "no question known, every passage looked at")
         with err.status("Scanning"):
@@ -151,7 +157,7 @@ def guard_clean(story: Story, retriever: StoreRetriever, targets: Sequence[Targe
     """What the guard costs when nothing is wrong."""
     from ragshield.guard import Guard
 
-    tally = Tally(frozenset())
+    tally = Tally()
     steps.ask(Guard(retriever, on_verdict=tally), targets, k)
     out.print(f"  the guard drops {tally.n_clean_dropped} of {tally.n_clean} retrieved passages")
     story.count("Guard", "clean dropped, no attack", tally.n_clean_dropped, tally.n_clean)
@@ -161,17 +167,17 @@ def guard_poisoned(
     story: Story,
     retriever: StoreRetriever,
     targets: Sequence[Target],
-    poison: Sequence[Passage],
     k: int,
 ) -> list[str]:
     """The answers behind the guard, and what it dropped for them."""
     from ragshield.guard import Guard
 
-    tally = Tally(frozenset(p.id for p in poison))
+    tally = Tally()
     answers = steps.ask(Guard(retriever, on_verdict=tally), targets, k)
     out.print(
-        f"  it drops {tally.n_poison_dropped} of {tally.n_poison} poisoned and "
-        f"{tally.n_clean_dropped} of {tally.n_clean} clean passages retrieved"
+        f"  it drops {tally.n_poison_dropped} of {tally.n_poison} passages that aim at the "
+        f"question, {tally.n_stray_dropped} of {tally.n_stray}\n  that aim at another, and "
+        f"{tally.n_clean_dropped} of {tally.n_clean} clean ones"
     )
     report_answers(story, "behind the guard", targets, answers)
     story.count("Guard", "poisoned dropped", tally.n_poison_dropped, tally.n_poison)

@@ -1,5 +1,5 @@
 """Experiments: what is tried on what, run over shared retrievals, logged and summed up."""
 
-from ragshield.experiment.design import Experiment
+from ragshield.experiment.experiment import Experiment
 
 __all__ = ["Experiment"]

@@ -29,7 +29,6 @@ from pathlib import Path
 from typing import Any
 
 from ragshield.errors import InputError, RagshieldError, UsageError
-from ragshield.experiment.design import Experiment
 from ragshield.files import read_text
 from ragshield.records import Kind, Spec
 
@@ -37,8 +36,8 @@ _PLUGINS: Mapping[str, Kind] = {"corpus": "corpus", "attack": "attack", "defende
 _KEYS = ("k", "depth", "seeds", "encoder", "reader", "questions", "planted", *_PLUGINS)
 
 
-def read_experiment(path: Path) -> Experiment:
-    """Read an experiment file.
+def read_settings(path: Path) -> dict[str, Any]:
+    """What an experiment file says, as arguments of `ragshield.Experiment`.
 
     Raises:
         InputError: the file is missing, not UTF-8 or not TOML; the message names line
@@ -48,15 +47,15 @@ def read_experiment(path: Path) -> Experiment:
     """
     text = read_text(path)
     try:
-        return parse_experiment(tomllib.loads(text))
+        return settings_of(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path} is not TOML: {error}") from error
     except RagshieldError as error:
         raise type(error)(f"{path}: {error}") from error
 
 
-def parse_experiment(table: Mapping[str, Any]) -> Experiment:
-    """The experiment that a parsed TOML document describes.
+def settings_of(table: Mapping[str, Any]) -> dict[str, Any]:
+    """The same from a parsed TOML document.
 
     Raises:
         UsageError: an unknown key or plugin name, or a value that is not allowed.
@@ -77,12 +76,12 @@ def parse_experiment(table: Mapping[str, Any]) -> Experiment:
         values["encoder"] = _string("encoder", table["encoder"])
     if "reader" in table:
         values["reader"] = _reader(table["reader"])
-    return Experiment(
-        corpora=_specs("corpus", table["corpus"]),
-        attacks=_specs("attack", table.get("attack", [])),
-        defenders=_specs("defender", table.get("defender", [])),
+    return {
+        "corpora": _specs("corpus", table["corpus"]),
+        "attacks": _specs("attack", table.get("attack", [])),
+        "defenders": _specs("defender", table.get("defender", [])),
         **values,
-    )
+    }
 
 
 def _specs(kind: Kind, entries: Any) -> dict[str, Spec]:

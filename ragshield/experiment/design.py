@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Generator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from ragshield import registry
 from ragshield.errors import UsageError
-from ragshield.protocols import Encoder, Reader
 from ragshield.records import Kind, Spec
-from ragshield.results import Header, Trial, TrialKey
+from ragshield.results import Header
 
 if TYPE_CHECKING:
-    from ragshield.experiment.trials import Progress
+    pass
 
 Planted: TypeAlias = Literal["all", "own"]
 
@@ -25,7 +23,7 @@ _EXTRACTIVE = Spec("reader", "extractive")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Experiment:
+class Design:
     """What is tried on what; running it gives one trial per question and combination.
 
     Every attack is retrieved once per question, and every defender judges that same
@@ -85,19 +83,6 @@ class Experiment:
         if self.planted not in get_args(Planted):
             raise UsageError(f"planted is '{self.planted}'; it must be 'all' or 'own'")
 
-    @classmethod
-    def from_toml(cls, path: Path | str) -> Experiment:
-        """Read an experiment file; the format is in `ragshield.experiment.config`.
-
-        Raises:
-            InputError: the file is missing, not UTF-8 or not TOML (line and column in
-                the message).
-            UsageError: an unknown key or plugin name, or a value that is not allowed.
-        """
-        from ragshield.experiment.config import read_experiment
-
-        return read_experiment(Path(path))
-
     def as_dict(self) -> dict[str, Any]:
         """Plain values, every label with its name and parameters: what is logged and hashed."""
         return {
@@ -116,38 +101,6 @@ class Experiment:
     def header(self) -> Header:
         """First line of a results file of this experiment, run now, here."""
         return Header.of(self.as_dict())
-
-    def run(
-        self,
-        *,
-        skip: Container[TrialKey] = frozenset(),
-        cache: Path | None = None,
-        encoder: Encoder | None = None,
-        reader: Reader | None = None,
-        progress: Progress | None = None,
-    ) -> Generator[Trial, None, None]:
-        """Run it, giving each trial as it is done.
-
-        The order is corpus, seed, attack, question, defender, as written. With the same
-        experiment the same trials come out, up to the time taken; an attack or reader
-        that asks a language model is as repeatable as that model.
-
-        Args:
-            skip: keys of trials that are done and are not run again.
-            cache: a file that keeps vectors between runs; None for no cache.
-            encoder: used instead of the experiment's; say so in what you report.
-            reader: used instead of the experiment's.
-            progress: told what is being done; shaped like `ragshield.cli.console.progress`.
-
-        Raises:
-            RagshieldError: a plugin refuses its parameters, a corpus cannot be loaded or
-                has no targets, or the encoder or reader fails.
-        """
-        from ragshield.experiment.trials import run_trials
-
-        return run_trials(
-            self, skip=skip, cache=cache, encoder=encoder, reader=reader, progress=progress
-        )
 
 
 def _none_first(kind: Kind, specs: Mapping[str, Spec]) -> dict[str, Spec]:

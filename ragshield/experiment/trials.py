@@ -13,7 +13,7 @@ import numpy as np
 from ragshield import registry
 from ragshield.encoders.open import open_encoder
 from ragshield.errors import InputError
-from ragshield.experiment.design import NONE, Experiment
+from ragshield.experiment.design import NONE, Design
 from ragshield.experiment.planting import Asked, CleanIndex, Plot, craft_all
 from ragshield.metrics import answer_correct, attack_succeeded
 from ragshield.protocols import Attack, Defender, Encoder, Reader
@@ -33,7 +33,7 @@ def _silent(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
 
 
 def run_trials(
-    experiment: Experiment,
+    experiment: Design,
     *,
     skip: Container[TrialKey],
     cache: Path | None,
@@ -57,7 +57,7 @@ def run_trials(
 class _Run:
     def __init__(
         self,
-        experiment: Experiment,
+        experiment: Design,
         skip: Container[TrialKey],
         encoder: Encoder,
         reader: Reader,
