@@ -98,7 +98,7 @@ def attack(
     encoder: EncoderName = "minilm",
     cache: VectorCache = None,
 ) -> None:
-    """Make poisoned passages that bring a wrong answer to target questions.
+    """Make poisoned passages for target questions.
 
     Writes passages; changes no store unless --plant URL --yes is given. Planting first
     writes OUTPUT.planted.json, with which --clean-up removes exactly what was planted.

@@ -51,7 +51,9 @@ def calibrate(
     cache: VectorCache = None,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same calibration.")] = 0,
 ) -> None:
-    """Fit the guard to a store: how suspicious may an honest passage look here?
+    """Set the guard's threshold by your own store.
+
+    How suspicious may an honest passage look here?
 
     Asks honest questions of the store, finds the threshold that costs at most the budget
     of the honest passages, and plants the known attacks in a copy to see what it

@@ -68,7 +68,10 @@ def demo(
     k: Annotated[int, typer.Option("--k", min=1, max=50, help="Passages per question.")] = 10,
     seed: Annotated[int, typer.Option("--seed", help="Which questions and which poison.")] = 0,
 ) -> None:
-    """Poison a knowledge base, guard it, scan it, forget a target; under a minute."""
+    """Poison a knowledge base, guard it, scan it, forget a target.
+
+    Takes less than a minute and leaves everything in a folder to look around in.
+    """
     started = time.monotonic()
     steps.prepare(folder)
     import numpy as np

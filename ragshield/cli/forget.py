@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 _SHOWN = 12
 
 app = typer.Typer(
-    help="Plan what to forget, then delete it with a snapshot; ragshield undo leads back.",
+    help="Plan what to forget, then delete it.\n\n"
+    "A snapshot is made first: ragshield undo leads back.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -175,7 +176,10 @@ def undo(
     plan_file: Annotated[Path, typer.Argument(metavar="PLAN", help="File that was applied.")],
     trust_collection_config: TrustConfig = False,
 ) -> None:
-    """Add again what a plan deleted: texts, metadata and vectors as they were."""
+    """Add again what a plan deleted.
+
+    Texts, metadata and vectors come back as they were.
+    """
     from ragshield.forget.plan import read_plan
     from ragshield.forget.undoing import undo as undo_plan
 

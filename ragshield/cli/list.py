@@ -24,7 +24,7 @@ def list_plugins(
         ),
     ] = None,
 ) -> None:
-    """List attacks, defenders, stores, readers, corpora and the other plugins by name."""
+    """List attacks, defenders and the other plugins."""
     if what is not None and what not in _PLURALS:
         near = difflib.get_close_matches(what, _PLURALS, n=1)
         hint = f"did you mean '{near[0]}'? " if near else ""

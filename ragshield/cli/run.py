@@ -40,7 +40,9 @@ def run(
     ] = None,
     cache: VectorCache = None,
 ) -> None:
-    """Run an experiment: corpora, attacks and defenders over the same retrievals.
+    """Run an experiment: corpora, attacks, defenders, a reader.
+
+    All defenders judge the same retrievals.
 
     Every trial is in FILE as soon as it is done. Interrupted, the same command goes on
     from there. Vectors are kept between runs in the user's cache folder (or --cache).

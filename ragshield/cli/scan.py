@@ -68,7 +68,9 @@ def scan(
         ),
     ] = False,
 ) -> None:
-    """Find suspicious passages in a stored knowledge base; changes nothing.
+    """Find suspicious passages in a stored knowledge base.
+
+    Changes nothing.
 
     Exit codes: 0 nothing found, 1 findings, 2 usage error, 3 incomplete: what was read is
     judged and listed, but do not take the rest as clean.
@@ -150,7 +152,7 @@ def _page(report: ScanReport, listed: Sequence[Finding], *, no_text: bool, width
         lines.append("")
     if len(cards) > _CARDS_SHOWN:
         lines += [f"{len(cards) - _CARDS_SHOWN} more groups: --format jsonl lists all", ""]
-    n_found = len({f.passage_id for f in listed})
+    n_found = len({f.passage_id for f in report.findings})
     verdict = f"{n_found} suspicious" if n_found else "none suspicious"
     lines += wrap(
         f"{report.n_passages:,} passages read, {verdict} at {report.threshold:g} or above "

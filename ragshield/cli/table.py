@@ -46,7 +46,10 @@ def table(
         ),
     ] = "corpus,attack,defender",
 ) -> None:
-    """Show attack success, accuracy, poison recall and clean loss, each with n and interval."""
+    """Show the results of an experiment as a table.
+
+    Attack success, accuracy, poison recall and clean loss, each with n and interval.
+    """
     from ragshield.results import read_results
 
     show(read_results(trials), trials, format_=format_, by=by)
