@@ -47,6 +47,7 @@ bench: $(VENV)/.dev-installed  ## Benchmarks on real data; benchmarks/README.md 
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	@$(BIN)/python benchmarks/reproduce_ragdefender.py
 	@$(BIN)/python benchmarks/guard.py
+	@$(BIN)/python benchmarks/calibration.py
 	@$(BIN)/python benchmarks/demand.py
 
 clean:  ## Remove what the commands above made.
