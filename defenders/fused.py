@@ -53,10 +53,11 @@ class Fused:
 
     The threshold is the one at which no honest set that it was fitted on lost more than
     `budget` of its passages. Where each question restates a stored passage word for word
-    (an FAQ asked in its own words) the sets lost twice that on average.
-    benchmarks/results/guard.md has held-out numbers. This is an uncalibrated default: on
-    another knowledge base the clean loss may differ; `honest_threshold` in
-    `ragshield.defenders.fused_model` finds the threshold for yours.
+    (an FAQ asked in its own words) the sets may lose twice that on average, and where one
+    passage answers and all others are about something else, that passage may be lost in
+    five times the budget. benchmarks/results/guard.md has held-out numbers. This is an
+    uncalibrated default: on another knowledge base the clean loss may differ;
+    `ragshield calibrate` finds the threshold for yours.
 
     Suspicion is the logistic function of the weighted sum, [0, 1]; 0.5 is the threshold
     at budget 0.01. It ranks hits; it is no probability. `critical` in the evidence is
@@ -70,8 +71,9 @@ class Fused:
     Limits: a passage that merely changes a number or a name in a true text moves its
     vector and words by almost nothing and is not found; nor is off-topic or untargeted
     text that reads like a document. Fluent poison without the question in it, one
-    passage among ten, is found in about half of the cases. Many honest documents that
-    repeat one fact in answer to the question look like a campaign.
+    passage among ten, is found in .18 (attack family held out) to .40 (dataset held out)
+    of the cases. Many honest documents that repeat one fact in answer to the question
+    look like a campaign.
 
     Source: own; signals after TRIS (2609.00470, layer 2), FilterRAG (2508.02835),
     EcoSafeRAG (2505.13506) and RAGDefender (2511.01268, stage 2).

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from ragshield.defenders.signals import Values, measure
+from ragshield.defenders.signals import Values
 from ragshield.errors import UsageError
-from ragshield.records import Retrieval
 
 ALARMS = frozenset(
     {"echo", "soup", "typos", "instruction", "request", "refusal", "insistence", "hidden"}
@@ -126,29 +124,3 @@ def model() -> Model:
         budgets=tuple(budget for budget, _ in pairs),
         logits=tuple(logit for _, logit in pairs),
     )
-
-
-def honest_threshold(retrievals: Iterable[Retrieval], *, budget: float = 0.01) -> float:
-    """The threshold for a knowledge base of your own, from retrievals known to be honest.
-
-    Split conformal: the suspicion that a share of at most `budget` of honest hits
-    reaches, on average over draws of the n hits given, if fresh hits are exchangeable
-    with them (same store, same kind of questions). Hits of one retrieval depend on one
-    another, so give many questions. What a dropped hit takes with it comes on top.
-
-    Raises:
-        UsageError: fewer than 1/budget hits, or a budget outside (0, 1).
-    """
-    if not 0.0 < budget < 1.0:
-        raise UsageError(f"budget is {budget!r}; it must be between 0 and 1")
-    found = model()
-    totals = [found.total(measure(r)[0]) for r in retrievals if len(r)]
-    values = np.sort(np.concatenate(totals)) if totals else np.empty(0)
-    n = len(values)
-    rank = math.ceil((1.0 - budget) * (n + 1))
-    if rank > n:
-        raise UsageError(
-            f"{n} honest hits are too few for budget {budget}; give {math.ceil(1 / budget)}"
-        )
-    logit = math.nextafter(float(values[rank - 1]), math.inf)
-    return 1.0 / (1.0 + math.exp(-min(max(logit, -30.0), 30.0)))

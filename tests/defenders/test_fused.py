@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ragshield.defenders.fused import WORDS, Fused
-from ragshield.defenders.fused_model import Group, honest_threshold, model
+from ragshield.defenders.fused_model import Group, model
 from ragshield.errors import InputError, UsageError
 from ragshield.records import Action, Hit, Passage, Retrieval
 from ragshield.text import words
@@ -199,26 +199,6 @@ def test_a_hit_like_a_dropped_one_is_raised_and_an_honest_copy_of_a_flawed_one_i
     assert group.raised(total, total, pairs, 0.0).tolist() == [1.0, 1.0, -2.0]
     alarm_only = np.array([-1.0, -2.0, -2.0])  # what is left without its alarms
     assert group.raised(total, alarm_only, pairs, 0.0).tolist() == total.tolist()
-
-
-def test_the_threshold_of_an_honest_store_keeps_its_share_of_fresh_hits() -> None:
-    rng = np.random.default_rng(0)
-
-    def honest() -> Retrieval:
-        rows = rng.normal(size=(10, 16)).astype(np.float32)
-        asked = rng.normal(size=16).astype(np.float32)
-        hits = tuple(Hit(Passage(f"p{i}", HONEST[i]), 0.0) for i in range(10))
-        return Retrieval(QUESTION, hits, rows, asked)
-
-    threshold = honest_threshold([honest() for _ in range(100)], budget=0.05)
-    guard = Fused(threshold=threshold)
-    lost = [len(guard.inspect(honest()).dropped) for _ in range(200)]
-    assert 0.01 < sum(lost) / 2000 < 0.09
-
-
-def test_too_few_honest_hits_for_the_budget_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"10 honest hits are too few for budget 0\.01; give 100"):
-        honest_threshold([retrieval(HONEST)], budget=0.01)
 
 
 @pytest.mark.parametrize("threshold", [0.0, 1.0, -0.5, float("nan")])
