@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import ClassVar, NamedTuple, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, Self, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ragshield.records import (
     Batch,
@@ -99,6 +100,83 @@ class Attack(Protocol):
 
     def craft(self, target: Target, *, rng: np.random.Generator) -> list[Passage]:
         """Poisoned passages; the same seed gives the same passages and ids."""
+        ...
+
+
+class Nearest(NamedTuple):
+    """The nearest other rows of some rows of a snapshot, best first.
+
+    Attributes:
+        rows: (m, depth) int32; -1 where a row has fewer neighbours or no usable vector.
+        similarity: (m, depth) float32 cosines; -2 where `rows` is -1.
+    """
+
+    rows: NDArray[np.int32]
+    similarity: NDArray[np.float32]
+
+
+@runtime_checkable
+class Snapshot(Protocol):
+    """A store as it was read once: rows 0 to n - 1, in the order of reading.
+
+    Reading from it costs disk, not the store. It pickles by its place, so that a
+    process of a pool opens the same one.
+    """
+
+    @property
+    def dim(self) -> int | None:
+        """Width of the vectors; None if the store holds none."""
+        ...
+
+    @property
+    def depth(self) -> int:
+        """How many neighbours `nearest` gives for a row."""
+        ...
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        ...
+
+    def passages(self, rows: Sequence[int]) -> tuple[Passage, ...]:
+        """The passages at these rows, in the order asked."""
+        ...
+
+    def unit(self, rows: Sequence[int]) -> Vectors:
+        """Their vectors at length 1, (m, dim) float32; all zeros where none is usable.
+
+        (m, 0) for a store without vectors.
+        """
+        ...
+
+    def nearest(self, rows: Sequence[int]) -> Nearest:
+        """The nearest other rows of these rows, without themselves."""
+        ...
+
+    def parts(self) -> tuple[range, ...]:
+        """The rows cut into consecutive parts that together cover all, for `read`."""
+        ...
+
+
+@runtime_checkable
+class StoreScreen(Screen, Protocol):
+    """A screen that needs the whole store: it reads it in parts and judges once.
+
+    `screen` judges a batch as if it were the whole store.
+    """
+
+    def read(self, snapshot: Snapshot, part: range) -> Any:
+        """What the rows of one part show: small and picklable.
+
+        Parts are read in any order, by any process; a part may look up neighbours and
+        passages outside itself.
+        """
+        ...
+
+    def judge(self, snapshot: Snapshot, readings: Sequence[Any]) -> list[Finding]:
+        """Findings from what all parts showed, `readings` in the order of the parts.
+
+        The same store gives the same findings, however it was cut.
+        """
         ...
 
 

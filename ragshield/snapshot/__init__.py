@@ -1,0 +1,1 @@
+"""A store as it was read once: what screens judge."""
