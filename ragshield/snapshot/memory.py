@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -65,7 +66,7 @@ class MemorySnapshot:
         """Consecutive parts of nearly equal size, none empty."""
         n = len(self._passages)
         edges = [round(i * n / self._n_parts) for i in range(self._n_parts + 1)]
-        return tuple(range(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True) if a < b)
+        return tuple(range(a, b) for a, b in pairwise(edges) if a < b)
 
 
 def exact_nearest(unit: Vectors, depth: int) -> Nearest:
