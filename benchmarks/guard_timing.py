@@ -11,9 +11,9 @@ from guard_trials import Trial
 
 from ragshield.defenders.fused import Fused
 from ragshield.defenders.ragdefender import RAGDefender
-from ragshield.defenders.signal_text import profile
 from ragshield.protocols import Defender
 from ragshield.records import Retrieval
+from ragshield.wording.profiles import profile
 
 SIZES = (1, 5, 10, 50, 100)
 REPEATS = 200

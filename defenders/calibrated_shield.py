@@ -18,7 +18,7 @@ from ragshield.files import read_text, writing
 
 SCHEMA = 1
 _FORMAT = "ragshield-shield"
-_WEIGHTS = ("fused.toml", "signal_patterns.toml")
+_WEIGHTS = (("ragshield.defenders", "fused.toml"), ("ragshield.wording", "patterns.toml"))
 _HEAD = """\
 # Calibration of ragshield's guard on one store. Made by: ragshield calibrate
 # Holds numbers only: no text, no id of any passage or question.
@@ -148,8 +148,8 @@ class Shield:
 def weights_sha256() -> str:
     """Digest of the fused defender's weights and patterns as installed."""
     digest = hashlib.sha256()
-    for name in _WEIGHTS:
-        digest.update(files("ragshield.defenders").joinpath(name).read_bytes())
+    for package, name in _WEIGHTS:
+        digest.update(files(package).joinpath(name).read_bytes())
     return digest.hexdigest()
 
 

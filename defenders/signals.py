@@ -9,9 +9,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ragshield.defenders.signal_text import Profile, profile, question_stems, stop_stems
 from ragshield.records import Retrieval
 from ragshield.vectors import unit_rows
+from ragshield.wording.profiles import Profile, profile, question_stems, stop_stems
 
 Values: TypeAlias = NDArray[np.float64]
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ragshield.defenders.signal_text import near_words, profile
 from ragshield.defenders.signals import others_median, signals
 from ragshield.records import Hit, Passage, Retrieval
+from ragshield.wording.profiles import near_words, profile
 
 QUESTION = "Who founded the observatory on Mount Kessel in 1931?"
 PROSE = (

@@ -162,13 +162,13 @@ def near_words() -> frozenset[str]:
         near.update(a + c + b[1:] for a, b in halves if b for c in _LETTERS)
         near.update(a + c + b for a, b in halves for c in _LETTERS)
     near -= set(_EDITED) | STOP_WORDS
-    known = Path(__file__).with_name("signal_words.txt").read_text(encoding="utf-8").split()
+    known = Path(__file__).with_name("words.txt").read_text(encoding="utf-8").split()
     return frozenset(near - set(known))
 
 
 @cache
 def _patterns() -> dict[str, tuple[tuple[frozenset[str], re.Pattern[str]], ...]]:
-    text = Path(__file__).with_name("signal_patterns.toml").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("patterns.toml").read_text(encoding="utf-8")
     return {
         name: tuple((frozenset(e["needs"].split()), re.compile(e["pattern"])) for e in entries)
         for name, entries in tomllib.loads(text).items()

@@ -1,0 +1,1 @@
+"""What one text shows by itself, for defenders and screens alike."""
