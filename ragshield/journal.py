@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
-from ragshield.errors import IncompleteError, InputError
-from ragshield.files import check_writable
+from ragshield.errors import IncompleteError, InputError, UsageError
+from ragshield.files import check_writable, writing
 
 _log = logging.getLogger("ragshield.journal")
 _one_at_a_time = threading.Lock()
@@ -49,11 +49,7 @@ class Journal:
         if not self.path.exists():
             yield iter(())
             return
-        try:
-            file = self.path.open("rb")
-        except OSError as error:
-            raise InputError(f"cannot read {self.path}: {error.strerror or error}") from error
-        with file, _lock(file, exclusive=False):
+        with self._locked("rb", exclusive=False) as file:
             yield self._records(file)
 
     @contextmanager
@@ -61,10 +57,23 @@ class Journal:
         """The journal to read and append to, while nobody else does either."""
         check_writable(self.path)
         new = not self.path.exists()
-        with self.path.open("a+b") as file, _lock(file, exclusive=True):
+        with self._locked("a+b", exclusive=True) as file:
             yield OpenJournal(self, file)
         if new:
             _sync_folder(self.path.parent)
+
+    @contextmanager
+    def _locked(self, mode: Literal["rb", "a+b"], *, exclusive: bool) -> Iterator[BinaryIO]:
+        """The file under a lock; opened again if it was rewritten while we waited."""
+        while True:
+            try:
+                file = self.path.open(mode)
+            except OSError as error:
+                raise InputError(f"cannot read {self.path}: {error.strerror or error}") from error
+            with file, _lock(file, exclusive=exclusive):
+                if _is_at(file, self.path):
+                    yield file
+                    return
 
     def _records(self, file: BinaryIO) -> Iterator[tuple[int, Any]]:
         file.seek(0)
@@ -115,6 +124,24 @@ class OpenJournal:
                 f"cannot write {self._journal.path}: {error.strerror or error}"
             ) from error
 
+    def rewrite(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Put other records in the place of all; the file changes whole or not at all.
+
+        What was there before is gone from the file, and nothing can be read or appended
+        through this object any more.
+
+        Raises:
+            IncompleteError: the disk refused; the file is as it was.
+        """
+        path = self._journal.path
+        lines = [{"schema": self._journal.schema}, *records]
+        try:
+            with writing(path) as file:
+                file.writelines(json.dumps(line, default=_plain) + "\n" for line in lines)
+        except (OSError, UsageError) as error:
+            raise IncompleteError(f"cannot rewrite {path}: {error}; it is as it was") from error
+        _sync_folder(path.parent)
+
     def _mended(self) -> tuple[int, bytes]:
         """Size once a torn end is cut off, and what must come before the next record."""
         size = self._file.seek(0, os.SEEK_END)
@@ -146,6 +173,14 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     return sorted(value) if isinstance(value, set | frozenset) else str(value)
+
+
+def _is_at(file: BinaryIO, path: Path) -> bool:
+    """Whether the open file is still the one at this path."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 @contextmanager

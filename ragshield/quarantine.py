@@ -1,4 +1,4 @@
-"""Where rejected passages wait for a person: an append-only file that loses nothing."""
+"""Where rejected passages wait for a person: a file that loses nothing until told to."""
 
 from __future__ import annotations
 
@@ -30,19 +30,21 @@ class Held:
         findings: why it was rejected; at least one.
         time: when, ISO 8601 in UTC.
         vector: its embedding, (dim,) float32, where it had one.
+        store: url of the store that it was taken out of; None if it never was in one.
     """
 
     passage: Passage
     findings: tuple[Finding, ...]
     time: str
     vector: Vector | None = None
+    store: str | None = None
 
 
 class Quarantine:
     """Rejected passages in a JSON Lines file, with the reasons for each.
 
-    The file is only ever appended to: a release is one more line. Each change is on
-    disk when the call returns. Many threads and, where the system has fcntl, many
+    The file is appended to: a release is one more line. Only `purge` takes text out of
+    it. Each change is on disk when the call returns. Many threads and, where the system has fcntl, many
     processes may use one file. A text held twice under one id is listed once; another
     text under the same id is listed beside it.
 
@@ -64,13 +66,17 @@ class Quarantine:
         passages: Sequence[Passage],
         findings: Mapping[str, Sequence[Finding]],
         vectors: Vectors | None = None,
+        *,
+        store: str | None = None,
     ) -> None:
         """Put passages away, each with the findings under its id.
 
         Args:
             passages: any number.
             findings: passage id to the reasons; each passage needs at least one.
-            vectors: (n, dim), row i belonging to passage i; None to keep none.
+            vectors: (n, dim), row i belonging to passage i; None to keep none. A row of
+                NaN is kept as no vector.
+            store: url of the store that they are taken out of, if they are.
 
         Raises:
             UsageError: a passage without a finding.
@@ -81,8 +87,9 @@ class Quarantine:
             reasons = findings.get(passage.id)
             if not reasons:
                 raise UsageError(f"passage '{passage.id}' has no finding; a rejection needs one")
-            vector = None if vectors is None else [float(x) for x in vectors[i]]
-            records.append(_record(passage, reasons, vector))
+            row = None if vectors is None or np.isnan(vectors[i]).any() else vectors[i]
+            vector = None if row is None else [float(x) for x in row]
+            records.append(_record(passage, reasons, vector, store))
         if records:
             with self._journal.changing() as journal:
                 journal.append(records)
@@ -116,16 +123,27 @@ class Quarantine:
         """
         return batch_of(self._end("released", ids))
 
-    def discard(self, ids: Iterable[str]) -> int:
-        """Strike passages off the list for good; the file keeps their text.
+    def purge(self, ids: Iterable[str]) -> int:
+        """Remove passages for good: no text and no vector of theirs stays in the file.
+
+        Every text ever held under these ids goes, released ones too. The file is written
+        anew, whole or not at all; what the disk keeps of the old one is up to the disk.
 
         Returns:
-            How many passages that were.
+            How many held passages that were.
 
         Raises:
-            UsageError: an id that is not held; nothing is discarded then.
+            UsageError: an id that is not held; nothing is purged then.
+            IncompleteError: the disk refused; the file is as it was.
         """
-        return len(self._end("discarded", ids))
+        with self._journal.changing() as journal:
+            records = list(journal.records())
+            pending = self._pending(iter(records))
+            gone = {item.passage.id for item in self._newest(pending.values(), ids)}
+            kept = [record for _, record in records if _id_of(record) not in gone]
+            kept += [{"event": "purged", "time": _now(), "id": name} for name in sorted(gone)]
+            journal.rewrite(kept)
+        return sum(key[0] in gone for key in pending)
 
     def _end(self, event: str, ids: Iterable[str]) -> tuple[Held, ...]:
         with self._journal.changing() as journal:
@@ -149,7 +167,7 @@ class Quarantine:
                     held = _held(record)
                     pending.pop(_key(held.passage), None)  # so that the newest is last
                     pending[_key(held.passage)] = held
-                else:
+                elif record["event"] != "purged":
                     pending.pop((record["id"], record["text_sha256"]), None)
             except (ValueError, KeyError, TypeError) as error:
                 raise InputError(
@@ -166,11 +184,15 @@ def batch_of(held: Sequence[Held]) -> Batch:
 
 
 def _record(
-    passage: Passage, findings: Sequence[Finding], vector: Sequence[float] | None
+    passage: Passage,
+    findings: Sequence[Finding],
+    vector: Sequence[float] | None,
+    store: str | None,
 ) -> dict[str, Any]:
     return {
         "event": "held",
         "time": _now(),
+        "store": store,
         "passage": {
             "id": passage.id,
             "text": passage.text,
@@ -200,7 +222,12 @@ def _held(record: Mapping[str, Any]) -> Held:
     )
     vector = record["vector"]
     row = None if vector is None else np.array(vector, dtype=np.float32)
-    return Held(Passage(**record["passage"]), findings, record["time"], row)
+    return Held(Passage(**record["passage"]), findings, record["time"], row, record.get("store"))
+
+
+def _id_of(record: Mapping[str, Any]) -> Any:
+    passage = record.get("passage")
+    return passage["id"] if isinstance(passage, dict) else record.get("id")
 
 
 def _key(passage: Passage) -> _Key:

@@ -64,3 +64,21 @@ def states(text: str, answer: str) -> bool:
     """
     wanted = normal_form(answer)
     return bool(wanted) and f" {wanted} " in f" {normal_form(text)} "
+
+
+def visible(text: str, most: int | None = None) -> str:
+    """A text for one line of a screen: no control characters, no line ends.
+
+    What is stored was written by somebody else and must not drive a terminal.
+
+    Args:
+        text: any text.
+        most: longest result; what is cut off is shown by an ellipsis. None: no limit.
+    """
+    plain = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return cut(plain, most) if most is not None else plain
+
+
+def cut(text: str, most: int) -> str:
+    """At most `most` characters, the last one an ellipsis if something was cut off."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -1,12 +1,13 @@
 import json
 import multiprocessing
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
 
 import numpy as np
 import pytest
 
-from ragshield.errors import InputError, UsageError
+from ragshield.errors import IncompleteError, InputError, UsageError
 from ragshield.quarantine import Quarantine
 from ragshield.records import Action, Finding, Passage
 
@@ -83,11 +84,48 @@ def test_releasing_what_is_not_held_releases_nothing(quarantine):
         quarantine.release(["a"])
 
 
-def test_discarded_passages_are_off_the_list_and_their_text_is_still_in_the_file(quarantine):
-    hold(quarantine, "a", "b")
-    assert quarantine.discard(["a"]) == 1
+def test_no_text_of_a_purged_passage_stays_in_the_file(quarantine):
+    hold(quarantine, "a", text="an older planted text")
+    hold(quarantine, "a", "b", vectors=np.full((2, 2), 0.123456, dtype=np.float32))
+    quarantine.release(["b"])
+    hold(quarantine, "b")
+    assert quarantine.purge(["a"]) == 2
     assert listed(quarantine) == [("b", "a planted text")]
-    assert '"a planted text"' in quarantine.path.read_text().splitlines()[1]
+    left = [json.loads(line) for line in quarantine.path.read_text().splitlines()]
+    assert "older" not in quarantine.path.read_text()
+    assert [(line.get("event"), line.get("id")) for line in left if "passage" not in line][-1] == (
+        "purged",
+        "a",
+    )
+    assert {line["passage"]["id"] for line in left if "passage" in line} == {"b"}
+    with pytest.raises(UsageError, match="passage 'a' is not held"):
+        quarantine.purge(["a"])
+
+
+def test_a_purge_that_the_disk_refuses_leaves_the_file_as_it_was(quarantine, monkeypatch):
+    hold(quarantine, "a")
+    before = quarantine.path.read_bytes()
+
+    def refuse(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ragshield.files.os.fsync", refuse)
+    with pytest.raises(IncompleteError, match="as it was"):
+        quarantine.purge(["a"])
+    monkeypatch.undo()
+    assert quarantine.path.read_bytes() == before
+    assert listed(quarantine) == [("a", "a planted text")]
+
+
+def test_who_waited_for_a_purge_writes_to_the_new_file(quarantine):
+    hold(quarantine, "a", "b")
+    writers = [threading.Thread(target=hold, args=(quarantine, f"x{i}")) for i in range(8)]
+    purger = threading.Thread(target=quarantine.purge, args=(["a"],))
+    for thread in [*writers[:4], purger, *writers[4:]]:
+        thread.start()
+    for thread in [*writers, purger]:
+        thread.join()
+    assert {item[0] for item in listed(quarantine)} == {"b", *(f"x{i}" for i in range(8))}
 
 
 def test_two_texts_under_one_id_are_both_kept_and_released_newest_first(quarantine):

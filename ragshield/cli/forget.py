@@ -14,6 +14,7 @@ import typer
 from ragshield.cli.console import err, out, progress
 from ragshield.errors import InputError, UsageError
 from ragshield.files import check_writable, read_text
+from ragshield.text import cut, visible
 
 if TYPE_CHECKING:
     from ragshield.forget.plan import ForgetPlan
@@ -214,7 +215,7 @@ def _page(made: ForgetPlan, width: int) -> list[str]:
     else:
         target = f"{len(made.ids)} ids"
     head = f"To forget {target} in {made.store_url}: {made.n_passages:,} passages looked at"
-    lines = [*wrap(_visible(head), width), ""]
+    lines = [*wrap(visible(head), width), ""]
     sections: list[tuple[str, list[tuple[str, str, str]]]] = [
         (
             f"{len(made.selected)} selected: apply deletes them",
@@ -241,17 +242,8 @@ def _page(made: ForgetPlan, width: int) -> list[str]:
 def _rows(rows: Sequence[tuple[str, str, str]], width: int) -> list[str]:
     lines = []
     for passage_id, why, text in rows[:_SHOWN]:
-        lines.append(_cut(f"  {_cut(_visible(passage_id), 24)}  {_visible(why)}", width))
-        lines.append(_cut(f"      {_visible(text)}", width))
+        lines.append(cut(f"  {cut(visible(passage_id), 24)}  {visible(why)}", width))
+        lines.append(cut(f"      {visible(text)}", width))
     if len(rows) > _SHOWN:
         lines.append(f"  … and {len(rows) - _SHOWN} more")
     return lines
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else f"{text[: width - 1]}…"
-
-
-def _visible(text: str) -> str:
-    """On one line and without control characters: a passage must not drive the terminal."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -15,6 +15,7 @@ from ragshield.cli import calibrate as calibrate_command
 from ragshield.cli import demo as demo_command
 from ragshield.cli import forget as forget_command
 from ragshield.cli import list as list_command
+from ragshield.cli import quarantine as quarantine_command
 from ragshield.cli import run as run_command
 from ragshield.cli import scan as scan_command
 from ragshield.cli import table as table_command
@@ -67,6 +68,7 @@ def root(
 # In the order of help: what a newcomer tries first comes first.
 app.command("demo")(demo_command.demo)
 app.command("scan")(scan_command.scan)
+app.add_typer(quarantine_command.app, name="quarantine")
 app.command("calibrate")(calibrate_command.calibrate)
 app.add_typer(forget_command.app, name="forget")
 app.command("undo")(forget_command.undo)
