@@ -24,14 +24,13 @@ SHARES = {"wordnet": 0.36, "gcide": 0.30, "foldoc": 0.10, "debian": 0.04, "manua
 """Share of each collection in the store; package documentation fills the rest."""
 
 _TAG = re.compile(r"<(script|style)\b.*?</\1>|<[^>]+>", re.S)
-_ROFF_FONT = re.compile(r"\\f(?:\[[^\]]*\]|\([A-Z]{2}|.)|\\s[+-]?\d+|\\[&|^c/,]|\\\*\([A-Za-z\"]{2}")
+_ROFF_FONT = re.compile(
+    r"\\f(?:\[[^\]]*\]|\([A-Z]{2}|.)|\\s[+-]?\d+|\\[&|^c/,]|\\\*\([A-Za-z\"]{2}"
+)
 _ROFF_SIGN = re.compile(r"\\\((?:em|en|hy|mi)|\\-")
-_SECTION = re.compile(r"\.\s*S[Hh]\s+\"?([^\"]+)\"?")
 
 
-def knowledge_base(
-    data: DevData, *, size: int = 100_000, seed: int = 7
-) -> tuple[Passage, ...]:
+def knowledge_base(data: DevData, *, size: int = 100_000, seed: int = 7) -> tuple[Passage, ...]:
     """Honest passages, each text once; `source` is the file, page or headword's book.
 
     Fewer than `size` where too few packages are installed.

@@ -44,9 +44,9 @@ class Quarantine:
     """Rejected passages in a JSON Lines file, with the reasons for each.
 
     The file is appended to: a release is one more line. Only `purge` takes text out of
-    it. Each change is on disk when the call returns. Many threads and, where the system has fcntl, many
-    processes may use one file. A text held twice under one id is listed once; another
-    text under the same id is listed beside it.
+    it. Each change is on disk when the call returns. Many threads and, where the system
+    has fcntl, many processes may use one file. A text held twice under one id is listed
+    once; another text under the same id is listed beside it.
 
     Args:
         path: the file; made at the first rejection. Its folder must exist.
