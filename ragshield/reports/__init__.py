@@ -1,0 +1,1 @@
+"""What a scan found, written down: one format per file."""
