@@ -19,6 +19,7 @@ from ragshield.cli import quarantine as quarantine_command
 from ragshield.cli import run as run_command
 from ragshield.cli import scan as scan_command
 from ragshield.cli import table as table_command
+from ragshield.cli import trace as trace_command
 from ragshield.cli.console import err
 from ragshield.errors import RagshieldError
 
@@ -69,6 +70,7 @@ def root(
 app.command("demo")(demo_command.demo)
 app.command("scan")(scan_command.scan)
 app.add_typer(quarantine_command.app, name="quarantine")
+app.command("trace")(trace_command.trace)
 app.command("calibrate")(calibrate_command.calibrate)
 app.add_typer(forget_command.app, name="forget")
 app.command("undo")(forget_command.undo)
