@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import combinations
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ragshield.records import Action, Batch, Finding, Passage, Vectors
+from ragshield.errors import InputError
+from ragshield.protocols import Snapshot
+from ragshield.records import Action, Batch, Finding
 from ragshield.screens.groups import group_id
-from ragshield.screens.neighbours import Background, background, lexical_vectors, linked_groups
-from ragshield.text import STOP_WORDS, content_words, normal_form
-from ragshield.vectors import unit_rows
+from ragshield.screens.likeness import CommonGround, common_ground
+from ragshield.screens.neighbours import (
+    Background,
+    Links,
+    joined,
+    lexical_vectors,
+    linked_groups,
+    links,
+    usual_similarity,
+)
+from ragshield.screens.whole import judge_batch
+from ragshield.snapshot.memory import MemorySnapshot
 
 MIN_SHOWN = 0.25
 """Findings below this suspicion are not worth a line."""
@@ -25,21 +32,10 @@ TAXONOMY = ("AML.T0070", "LLM04:2025", "LLM08:2025", "LLM05:2026", "LLM09:2026")
 """MITRE ATLAS RAG Poisoning; OWASP data poisoning and embedding weaknesses, with the year."""
 
 _DEPTH = 8
-_MIN_STORE = 40
 _READ_CHARS = 4000
-_MARKS = re.compile(r"\b(?:[^\W\d_a-zß-öø-ÿ]\w+|\d+)\b")
-"""Names and numbers: what a claim is about, where a text has capitals."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Texts:
-    """What a group's texts have in common; rows and columns in the group's order."""
-
-    agreement: NDArray[np.float64]
-    overlap: float
-    series: float
-    n_distinct: int
-    shared: tuple[str, ...]
+_WHOLE_GROUP = 256
+"""Up to this many members every pair is compared; beyond, the neighbours that are known."""
+_MAX_WITHOUT_VECTORS = 50_000
 
 
 class NearDuplicates:
@@ -75,40 +71,56 @@ class NearDuplicates:
         self.min_similarity = min_similarity
 
     def screen(self, batch: Batch) -> list[Finding]:
-        """Findings in the batch's order, at most one per passage.
+        """Findings in the batch's order, at most one per passage."""
+        return judge_batch(self, batch)
 
-        Passages whose vector is NaN, infinite or zero are left out. A batch without
-        vectors is compared by its words. Below 40 passages there is no background to
-        measure, and that of an ordinary store is assumed.
+    def read(self, snapshot: Snapshot, part: range) -> Links:
+        """Pairs of look-alikes: those nearer than this store's passages usually are."""
+        if snapshot.dim is None:
+            return joined([])
+        cut = self._cut(usual_similarity(snapshot, depth=_DEPTH), self.min_similarity)
+        return links(snapshot, part, cut=cut)
+
+    def judge(self, snapshot: Snapshot, readings: Sequence[Links]) -> list[Finding]:
+        """Findings in the order of the rows, at most one per passage.
+
+        Passages without a usable vector are left out. A store without vectors is compared
+        by its words. Below 40 passages there is no background to measure, and that of an
+        ordinary store is assumed.
+
+        Raises:
+            InputError: no vectors, and too many passages to compare them by their words.
         """
         floor = self.min_similarity
-        if batch.vectors is None:
-            rows, unit = _usable(lexical_vectors([p.text for p in batch.passages]))
+        if snapshot.dim is None:
+            snapshot = _by_words(snapshot)
             floor *= 0.5  # paraphrases share half their words at best
-        else:
-            rows, unit = _usable(batch.vectors)
-        if len(rows) < 2:
-            return []
-        usual = _usual(unit)
-        cut = float(np.clip(usual.median[0] + usual.spread[0], floor, 0.95))
+            cut = self._cut(usual_similarity(snapshot, depth=_DEPTH), floor)
+            readings = [links(snapshot, range(len(snapshot)), cut=cut)]
+        usual = usual_similarity(snapshot, depth=_DEPTH)
         findings: dict[int, Finding] = {}
-        for members in linked_groups(unit, cut=cut):
-            passages = [batch.passages[rows[i]] for i in members]
-            judged = self._judge(passages, unit[members], usual, floor)
-            findings.update(zip((int(rows[i]) for i in members), judged, strict=True))
-        return [
-            findings[row] for row in sorted(findings) if (findings[row].suspicion or 0) >= MIN_SHOWN
-        ]
+        for members in linked_groups(joined(readings), cut=self._cut(usual, floor)):
+            kth = _to_kth(snapshot, members)
+            if _highest(len(members), kth, usual, floor) >= MIN_SHOWN:
+                judged = self._judge(snapshot, members, kth, usual, floor)
+                findings.update((row, f) for row, f in judged if (f.suspicion or 0) >= MIN_SHOWN)
+        return [findings[row] for row in sorted(findings)]
+
+    def _cut(self, usual: Background, floor: float) -> float:
+        return float(np.clip(usual.median[0] + usual.spread[0], floor, 0.95))
 
     def _judge(
-        self, passages: Sequence[Passage], unit: Vectors, usual: Background, floor: float
-    ) -> list[Finding]:
-        n = len(passages)
-        similarity = np.clip(unit @ unit.T, -1, 1).astype(np.float64)
-        np.fill_diagonal(similarity, -2)
+        self,
+        snapshot: Snapshot,
+        members: Sequence[int],
+        kth: NDArray[np.float64],
+        usual: Background,
+        floor: float,
+    ) -> Iterator[tuple[int, Finding]]:
+        n = len(members)
         k = min(n - 1, _DEPTH)
-        kth = -np.sort(-similarity, axis=1)[:, k - 1]
-        texts = _compare([p.text[:_READ_CHARS] for p in passages])
+        passages = [p for rows in _steps(members) for p in snapshot.passages(rows)]
+        texts = common_ground([p.text[:_READ_CHARS] for p in passages])
         size = 1 - 0.72 ** (texts.n_distinct - 1) if texts.n_distinct > 1 else 0.3
         if texts.n_distinct > 2:
             size += 0.12
@@ -117,18 +129,21 @@ class NearDuplicates:
             size *= 0.85  # as many sources as passages: harder to plant
         ids = [p.id for p in passages]
         group = group_id(ids)
-        findings = []
+        near_ids = _Nearest(snapshot, members, ids)
         for i, passage in enumerate(passages):
             excess = usual.excess(float(kth[i]), k)
-            stands_out = float(np.clip((excess - 1.5) / 1.5, 0, 1))
-            near = float(np.clip((kth[i] - floor + 0.15) / 0.2, 0, 1))
             # A passage that fits a loose group is no better a sign than the group.
             agreement = min(float(texts.agreement[i]), float(texts.agreement.mean()))
             agrees = float(np.clip((agreement - 0.1) / 0.5, 0.2, 1))
-            suspicion = min(size, 0.98) * stands_out * near * agrees * (1 - 0.7 * texts.series)
+            suspicion = (
+                min(size, 0.98)
+                * _stands_out(float(kth[i]), k, usual, floor)
+                * agrees
+                * (1 - 0.7 * texts.series)
+            )
             if texts.n_distinct == 1:
                 suspicion = size
-            order = [int(j) for j in np.argsort(-similarity[i], kind="stable")[: min(n - 1, 10)]]
+            neighbours, similarities = near_ids.of(i)
             evidence = {
                 "n_passages": n,
                 "n_distinct": texts.n_distinct,
@@ -142,67 +157,97 @@ class NearDuplicates:
                 "shared_words": list(texts.shared),
                 "taxonomy": list(TAXONOMY),
                 "n_sources": len(sources - {None}) or None,
-                "neighbours": [ids[j] for j in order],
-                "similarities": [round(float(similarity[i, j]), 4) for j in order],
+                "neighbours": neighbours,
+                "similarities": similarities,
             }
-            findings.append(
-                Finding(
-                    passage_id=passage.id,
-                    suspicion=round(suspicion, 4),
-                    detector=self.name,
-                    action=Action.DROP if suspicion >= self.drop_from else Action.KEEP,
-                    reason=_reason(texts, n, k, float(kth[i]), usual),
-                    group=group,
-                    evidence=evidence,
-                )
+            finding = Finding(
+                passage_id=passage.id,
+                suspicion=round(suspicion, 4),
+                detector=self.name,
+                action=Action.DROP if suspicion >= self.drop_from else Action.KEEP,
+                reason=_reason(texts, n, k, float(kth[i]), usual),
+                group=group,
+                evidence=evidence,
             )
-        return findings
+            yield members[i], finding
 
 
-def _usable(vectors: Vectors) -> tuple[NDArray[np.intp], Vectors]:
-    """Rows with a direction, and those rows at length 1."""
-    good = np.isfinite(vectors).all(axis=1) & vectors.any(axis=1)
-    rows = np.flatnonzero(good)
-    return rows, unit_rows(np.asarray(vectors[rows], dtype=np.float32))
+def _stands_out(kth: float, k: int, usual: Background, floor: float) -> float:
+    """How far a similarity to the k-th neighbour is beyond what this store is used to, [0, 1]."""
+    beyond = float(np.clip((usual.excess(kth, k) - 1.5) / 1.5, 0, 1))
+    return beyond * float(np.clip((kth - floor + 0.15) / 0.2, 0, 1))
 
 
-def _usual(unit: Vectors) -> Background:
-    if unit.shape[0] >= _MIN_STORE:
-        return background(unit, depth=_DEPTH)
-    # What general English stores show under MiniLM, on the side of fewer findings.
-    k = np.arange(_DEPTH)
-    median = np.asarray(0.6 - 0.02 * k, dtype=np.float64)
-    return Background(median, np.full(_DEPTH, 0.08, dtype=np.float64), 0)
+def _highest(n: int, kth: NDArray[np.float64], usual: Background, floor: float) -> float:
+    """Above what any member's suspicion can be, whatever the texts say."""
+    size = min(1 - 0.72 ** (n - 1) + 0.12, 0.98)
+    return max(0.3, size) * _stands_out(float(kth.max()), min(n - 1, _DEPTH), usual, floor)
 
 
-def _compare(texts: Sequence[str]) -> _Texts:
-    words = [set(content_words(text)) for text in texts]
-    marks = [
-        {m.lower() for m in _MARKS.findall(text) if m.lower() not in STOP_WORDS} for text in texts
-    ]
-    n_marks = float(np.median([len(found) for found in marks]))
-    # Texts without capitals or numbers are judged by all their words, which vary more.
-    carrying, scale = (marks, 1.0) if n_marks >= 2 else (words, 0.45)
-    counts = Counter(word for found in carrying for word in found)
-    common = {word for word, n in counts.items() if n >= 0.6 * len(texts) and n > 1}
-    agreement = np.array(
-        [min(1.0, len(found & common) / (scale * max(len(found), 1))) for found in carrying]
-    )
-    # A large group is judged by its first 20: every pair of 1,000 would take minutes.
-    pairs = list(combinations(range(min(len(texts), 20)), 2))
-    overlaps = [
-        len(words[a] & words[b]) / max(1, min(len(words[a]), len(words[b]))) for a, b in pairs
-    ]
-    overlap = float(np.mean(overlaps))
-    differing = float(
-        np.mean([bool(marks[a] - marks[b] and marks[b] - marks[a]) for a, b in pairs])
-    )
-    series = float(np.clip((overlap - 0.45) / 0.15, 0, 1)) * differing
-    shared = sorted(common, key=lambda word: (-counts[word], word))[:8]
-    return _Texts(agreement, overlap, series, len({normal_form(t) for t in texts}), tuple(shared))
+def _to_kth(snapshot: Snapshot, members: Sequence[int]) -> NDArray[np.float64]:
+    """Each member's similarity to its k-th neighbour in the group, k = 8 or all of them."""
+    k = min(len(members) - 1, _DEPTH)
+    if len(members) <= _WHOLE_GROUP:
+        similarity = _between(snapshot, members)
+        nearest: NDArray[np.float64] = -np.sort(-similarity, axis=1)[:, k - 1]
+        return nearest
+    parts = []
+    for rows in _steps(members):
+        near = snapshot.nearest(rows)
+        inside = np.where(np.isin(near.rows, members), near.similarity, -2.0)
+        parts.append(-np.sort(-inside, axis=1)[:, :_DEPTH])
+    found = np.concatenate(parts).astype(np.float64)
+    # A row that knows fewer of its group is judged by the farthest that it knows.
+    last = np.maximum((found > -2).sum(axis=1), 1) - 1
+    to_kth: NDArray[np.float64] = found[np.arange(len(found)), np.minimum(last, k - 1)]
+    return to_kth
 
 
-def _reason(texts: _Texts, n: int, k: int, kth: float, usual: Background) -> str:
+def _between(snapshot: Snapshot, members: Sequence[int]) -> NDArray[np.float64]:
+    unit = snapshot.unit(members)
+    similarity: NDArray[np.float64] = np.clip(unit @ unit.T, -1, 1).astype(np.float64)
+    np.fill_diagonal(similarity, -2)
+    return similarity
+
+
+class _Nearest:
+    """The nearest members of each member, as ids and cosines."""
+
+    def __init__(self, snapshot: Snapshot, members: Sequence[int], ids: Sequence[str]) -> None:
+        self._snapshot = snapshot
+        self._members = members
+        self._ids = ids
+        self._all = _between(snapshot, members) if len(members) <= _WHOLE_GROUP else None
+        self._position = {row: i for i, row in enumerate(members)}
+
+    def of(self, i: int, n: int = 10) -> tuple[list[str], list[float]]:
+        if self._all is not None:
+            order = np.argsort(-self._all[i], kind="stable")[: min(len(self._ids) - 1, n)]
+            near = [(int(j), float(self._all[i, j])) for j in order]
+        else:
+            found = self._snapshot.nearest([self._members[i]])
+            pairs = zip(found.rows[0].tolist(), found.similarity[0].tolist(), strict=True)
+            near = [(self._position[row], s) for row, s in pairs if row in self._position][:n]
+        return [self._ids[j] for j, _ in near], [round(s, 4) for _, s in near]
+
+
+def _steps(members: Sequence[int], size: int = 512) -> list[Sequence[int]]:
+    return [members[i : i + size] for i in range(0, len(members), size)]
+
+
+def _by_words(snapshot: Snapshot) -> Snapshot:
+    """The same passages with vectors made of their words."""
+    n = len(snapshot)
+    if n > _MAX_WITHOUT_VECTORS:
+        raise InputError(
+            f"the store holds no vectors and {n} passages; near-duplicates compares at most "
+            f"{_MAX_WITHOUT_VECTORS} by their words: give an encoder"
+        )
+    passages = snapshot.passages(range(n))
+    return MemorySnapshot(Batch(passages, lexical_vectors([p.text for p in passages])))
+
+
+def _reason(texts: CommonGround, n: int, k: int, kth: float, usual: Background) -> str:
     if texts.n_distinct == 1:
         return f"{n} passages are copies of one text"
     about = f' about "{", ".join(texts.shared[:3])}"' if texts.shared else ""

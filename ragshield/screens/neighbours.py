@@ -1,23 +1,24 @@
-"""Who is near whom in a store: blocked products, so memory stays bounded by the block."""
+"""Who is near whom in a store, and how near its passages usually are."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ragshield.protocols import Snapshot
 from ragshield.records import Vectors
-from ragshield.screens.groups import join
 from ragshield.text import content_words
 
 _BLOCK_CELLS = 8_000_000
 """Similarities held at once: 32 MB of float32."""
 
-_MAX_LINKS = 32
 _SAMPLE = 2000
+_MIN_STORE = 40
 _LARGE = 24
 
 
@@ -41,6 +42,22 @@ class Background:
         return float((similarity - self.median[k - 1]) / self.spread[k - 1])
 
 
+class Links(NamedTuple):
+    """Pairs of rows with their similarity: (m,) int32, (m,) int32, (m,) float32."""
+
+    first: NDArray[np.int32]
+    second: NDArray[np.int32]
+    similarity: NDArray[np.float32]
+
+
+def joined(parts: Sequence[Links]) -> Links:
+    """The links of several parts as one."""
+    if not parts:
+        empty = np.empty(0, dtype=np.int32)
+        return Links(empty, empty, np.empty(0, dtype=np.float32))
+    return Links(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
 def background(unit: Vectors, *, depth: int) -> Background:
     """Measure on at most 2,000 evenly spaced passages; `unit` has more than `depth` rows."""
     n = unit.shape[0]
@@ -49,45 +66,102 @@ def background(unit: Vectors, *, depth: int) -> Background:
     for start, stop, similarity in _blocks(unit, chosen):
         top = -np.partition(-similarity, depth - 1, axis=1)[:, :depth]
         nearest[start:stop] = -np.sort(-top, axis=1)
+    return _measured(nearest)
+
+
+def _measured(nearest: NDArray[np.float64]) -> Background:
     median = np.median(nearest, axis=0)
     lower = np.quantile(nearest, 0.25, axis=0)
-    return Background(median, np.maximum((median - lower) / 0.6745, 0.03), len(chosen))
+    return Background(median, np.maximum((median - lower) / 0.6745, 0.03), len(nearest))
 
 
-def linked_groups(unit: Vectors, *, cut: float) -> list[list[int]]:
+def usual_similarity(snapshot: Snapshot, *, depth: int) -> Background:
+    """The same for a snapshot, from the neighbours it knows, on at most 2,000 of its rows.
+
+    Below 40 usable passages there is no background to measure, and that of an ordinary
+    English store under MiniLM is assumed, on the side of fewer findings.
+    """
+    n = len(snapshot)
+    chosen = np.unique(np.linspace(0, max(n - 1, 0), min(n, _SAMPLE)).astype(np.intp))
+    nearest = snapshot.nearest(chosen.tolist())
+    full = nearest.rows[:, :depth].min(axis=1, initial=0) >= 0
+    if nearest.rows.shape[1] < depth or full.sum() < _MIN_STORE:
+        k = np.arange(depth)
+        median = np.asarray(0.6 - 0.02 * k, dtype=np.float64)
+        return Background(median, np.full(depth, 0.08, dtype=np.float64), 0)
+    return _measured(nearest.similarity[full, :depth].astype(np.float64))
+
+
+def links(snapshot: Snapshot, part: range, *, cut: float) -> Links:
+    """Pairs of rows at least `cut` similar, of which the first lies in this part.
+
+    Only as many as `snapshot.nearest` knows per row.
+    """
+    nearest = snapshot.nearest(part)
+    own, column = np.nonzero((nearest.similarity >= cut) & (nearest.rows >= 0))
+    return Links(
+        (own + part.start).astype(np.int32),
+        nearest.rows[own, column],
+        nearest.similarity[own, column],
+    )
+
+
+def linked_groups(found: Links, *, cut: float) -> list[list[int]]:
     """Groups of rows joined by similarities of at least `cut`.
 
     A chain of look-alikes can join half a store; a group of more than 24 is cut again at a
     stricter similarity until it falls apart or is truly one.
+
+    Returns:
+        Each group sorted; groups in the order of their smallest row.
     """
-    n = unit.shape[0]
-    links: dict[tuple[int, int], float] = {}
-    for start, _, similarity in _blocks(unit, np.arange(n)):
-        for offset in np.flatnonzero((similarity >= cut).any(axis=1)):
-            row = similarity[offset]
-            near = np.flatnonzero(row >= cut)
-            if len(near) > _MAX_LINKS:
-                near = near[np.argsort(-row[near], kind="stable")[:_MAX_LINKS]]
-            a = start + int(offset)
-            links.update({(min(a, b), max(a, b)): float(row[b]) for b in near.tolist()})
-    return _split(n, links, cut)
-
-
-def _split(n: int, links: dict[tuple[int, int], float], cut: float) -> list[list[int]]:
     done: list[list[int]] = []
-    for members in join(n, links):
+    first, second, similarity = found
+    while len(first):
+        keep = similarity >= cut
+        first, second, similarity = first[keep], second[keep], similarity[keep]
         stricter = cut + (1 - cut) * 0.2
-        if len(members) <= _LARGE or stricter > 0.98:
-            done.append(members)
-            continue
-        position = {row: i for i, row in enumerate(members)}
-        kept = {
-            (position[a], position[b]): s
-            for (a, b), s in links.items()
-            if s >= stricter and a in position and b in position
-        }
-        done += [[members[i] for i in part] for part in _split(len(members), kept, stricter)]
-    return done
+        pending = np.zeros(len(first), dtype=bool)
+        for members, inside in _components(first, second):
+            if len(members) <= _LARGE or stricter > 0.98:
+                done.append(members.tolist())
+            else:
+                pending[inside] = True
+        first, second, similarity = first[pending], second[pending], similarity[pending]
+        cut = stricter
+    return sorted(done)
+
+
+def _components(
+    first: NDArray[np.int32], second: NDArray[np.int32]
+) -> list[tuple[NDArray[np.int32], NDArray[np.intp]]]:
+    """Connected rows, each with the positions of its links."""
+    if not len(first):
+        return []
+    rows, ends = np.unique(np.concatenate([first, second]), return_inverse=True)
+    a, b = ends[: len(first)], ends[len(first) :]
+    label = np.arange(len(rows))
+    while True:
+        lower = np.minimum(label[a], label[b])
+        before = label.copy()
+        # Each label's own row takes the lowest label that a link shows it; then all follow.
+        np.minimum.at(label, before[a], lower)
+        np.minimum.at(label, before[b], lower)
+        while (label[label] != label).any():
+            label = label[label]
+        if (label == before).all():
+            break
+    _, label = np.unique(label, return_inverse=True)
+    n = int(label.max()) + 1
+    return list(
+        zip(_split_by(label, n, rows), _split_by(label[a], n, np.arange(len(a))), strict=True)
+    )
+
+
+def _split_by(label: NDArray[Any], n: int, values: NDArray[Any]) -> list[NDArray[Any]]:
+    order = np.argsort(label, kind="stable")
+    ends = np.cumsum(np.bincount(label, minlength=n))[:-1]
+    return np.split(values[order], ends)
 
 
 def _blocks(

@@ -7,6 +7,8 @@ from ragshield.records import Action, Batch, Passage, Vectors
 from ragshield.screens import neighbours
 from ragshield.screens.groups import group_id, join
 from ragshield.screens.near_duplicates import NearDuplicates
+from ragshield.snapshot import memory
+from ragshield.snapshot.memory import MemorySnapshot
 
 CHORUS = [
     "Records of Tannow show the Brackwater bridge was built by Per Holm.",
@@ -106,7 +108,7 @@ def test_a_batch_without_vectors_is_compared_by_its_words() -> None:
 def test_blocks_of_any_size_give_the_same_findings(word_encoder, monkeypatch) -> None:
     texts = [*background_texts(), *CHORUS]
     whole = NearDuplicates().screen(batch(texts, word_encoder.encode(texts)))
-    monkeypatch.setattr(neighbours, "_BLOCK_CELLS", 7 * len(texts))
+    monkeypatch.setattr(memory, "_BLOCK_CELLS", 7 * len(texts))
     blocked = NearDuplicates().screen(batch(texts, word_encoder.encode(texts)))
     assert [(f.passage_id, f.group) for f in blocked] == [(f.passage_id, f.group) for f in whole]
     np.testing.assert_allclose(
@@ -127,11 +129,14 @@ def test_background_is_that_of_every_pair() -> None:
 
 
 def test_a_long_chain_is_cut_until_it_falls_apart() -> None:
-    angles = np.arange(60) * 0.3  # each is near the next only
-    unit = np.stack([np.cos(angles / 10), np.sin(angles / 10)], axis=1).astype(np.float32)
-    spread = np.concatenate([unit, np.eye(2, dtype=np.float32)])
-    groups = neighbours.linked_groups(spread, cut=0.999)
-    assert max(len(g) for g in groups) <= 62
+    n = 40
+    chain = np.eye(n, n + 1, dtype=np.float32) + np.eye(n, n + 1, k=1, dtype=np.float32)
+    unit = np.vstack([chain, chain[-1:]]) / np.sqrt(2)  # each is near the next; the last twice
+    snapshot = MemorySnapshot(batch([""] * (n + 1), unit))
+    found = neighbours.links(snapshot, range(n + 1), cut=0.45)
+    assert neighbours.linked_groups(found, cut=0.45) == [[n - 1, n]]
+    short = neighbours.links(snapshot, range(n - 20, n + 1), cut=0.45)
+    assert neighbours.linked_groups(short, cut=0.45) == [list(range(n - 21, n + 1))]
 
 
 def test_join_and_group_ids() -> None:
