@@ -42,7 +42,8 @@ def trace(
         int, typer.Option(min=1, help="Look at no more than this many times k passages.")
     ] = 20,
     format_: Annotated[
-        Format, typer.Option("--format", help="text to read, json: all, jsonl: a finding a line.")
+        Format,
+        typer.Option("--format", help="text to read, json: all, jsonl: the blamed, one a line."),
     ] = Format.TEXT,
     output: Annotated[
         Path | None,
@@ -90,7 +91,7 @@ def trace(
         lines = json.dumps(_as_json(found), indent=1).splitlines()
     else:
         pairs = zip(found.findings(), found.suspects, strict=True)
-        lines = [finding_line(f, s.hit.passage) for f, s in pairs]
+        lines = [finding_line(f, s.hit.passage) for f, s in pairs if s.blamed]
     if output is None:
         for line in lines:
             typer.echo(line)

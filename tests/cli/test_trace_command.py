@@ -45,9 +45,11 @@ def test_the_blamed_are_shown_and_can_be_quarantined(folder: Path, capsys) -> No
     assert max(map(len, shown.splitlines())) <= 80
     assert run([*command, "--format", "jsonl", "-o", "trace.jsonl"]) == 1
     rows = [json.loads(line) for line in Path("trace.jsonl").read_text().splitlines()]
-    assert {row["passage_id"] for row in rows if row["action"] == "drop"} == {"bad-1", "bad-2"}
+    assert {row["passage_id"] for row in rows} == {"bad-1", "bad-2"}
     assert run([*command, "--format", "json"]) == 1
     assert json.loads(capsys.readouterr().out)["explained"] is True
+    assert run("quarantine add chroma:./db#docs --findings trace.jsonl --yes".split()) == 0
+    assert run(command) == 0
 
 
 def test_an_answer_from_nowhere_blames_nobody(folder: Path, capsys) -> None:
