@@ -1,0 +1,177 @@
+"""Wordings looked for in one passage: patterns kept as data, and what they found."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+READ_CHARS = 400_000
+"""Longer passages are read from both ends, half of this from each."""
+
+QUOTE_CHARS = 90
+
+_BLANKS = re.compile(r"[ \t\f\v\r\u00a0]+")
+_LINES = re.compile(r" ?\n[ \n]*")
+_VOCABULARY = re.compile(r"[^\W\d_]+")
+# Marks that are not seen; joiners between letters of other scripts have nothing to break here.
+_UNSEEN = re.compile(
+    "[\u00ad\u034f\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufe00-\ufe0f\ufeff"
+    "\U000e0000-\U000e01ef]"
+)
+_STRAIGHT = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"'})
+# Cyrillic and Greek letters that look like a Latin one; folded in words that mix scripts.
+LOOK_ALIKES: Mapping[str, str] = dict(
+    zip(
+        "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0458\u0455\u0501\u04bb\u0475\u051b"
+        "\u0410\u0412\u0415\u041a\u041c\u041d\u041e\u0420\u0421\u0422\u0425\u0406\u0408\u0405"
+        "\u03bf\u03b1\u03bd\u03c1\u03b9\u0391\u0392\u0395\u0397\u0399\u039a\u039c\u039d\u039f"
+        "\u03a1\u03a4\u03a7\u03a5\u0396\u0261",
+        "aeopcyxijsdhvqABEKMHOPCTXIJSoavpiABEHIKMNOPTXYZg",
+        strict=True,
+    )
+)
+_FOLD = str.maketrans(dict(LOOK_ALIKES))
+_MIXED_WORD = re.compile("[A-Za-z\u0261\u0370-\u04ff\u0501\u051b]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A passage as a person sees it: nothing invisible, plain letters, plain quotes.
+
+    Attributes:
+        lines: with its line ends, blanks collapsed.
+        flat: the same on one line.
+        vocabulary: its words in lower case.
+        whole: False if the passage was too long and its middle was left out.
+    """
+
+    lines: str
+    flat: str
+    vocabulary: frozenset[str]
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """One thing to look for.
+
+    Attributes:
+        name: short name, for evidence.
+        says: what a match shows, as words that go on "it ...".
+        weight: suspicion from this alone, in (0, 1).
+        needs: words of which the passage has at least one wherever the pattern matches;
+            empty for patterns that are always tried.
+        by_line: whether the pattern looks at lines instead of the flattened text.
+        pattern: compiled, ignoring case.
+    """
+
+    name: str
+    says: str
+    weight: float
+    needs: frozenset[str]
+    by_line: bool
+    pattern: re.Pattern[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The first place where a wording occurs."""
+
+    wording: Wording
+    quote: str
+
+
+def read(text: str) -> Reading:
+    """Read a passage as it would be seen, whatever was hidden between its letters."""
+    whole = len(text) <= READ_CHARS
+    if not whole:
+        text = f"{text[: READ_CHARS // 2]}\n{text[-READ_CHARS // 2 :]}"
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", _UNSEEN.sub("", text)).translate(_STRAIGHT)
+        text = _MIXED_WORD.sub(_folded, text)
+    lines = _LINES.sub("\n", _BLANKS.sub(" ", text)).strip()
+    flat = lines.replace("\n", " ")
+    return Reading(lines, flat, frozenset(_VOCABULARY.findall(flat.lower())), whole)
+
+
+def matches(reading: Reading, wordings: Sequence[Wording]) -> list[Match]:
+    """The wordings that occur, each once, in the order given.
+
+    Words that an earlier wording has matched are not counted again for a later one.
+    """
+    found: list[Match] = []
+    taken: list[tuple[int, int]] = []
+    for wording in wordings:
+        if wording.needs and wording.needs.isdisjoint(reading.vocabulary):
+            continue
+        # Both texts have the same length, so that places in one are places in the other.
+        text = reading.lines if wording.by_line else reading.flat
+        match = wording.pattern.search(text)
+        if match and not any(a < match.end() and match.start() < b for a, b in taken):
+            taken.append(match.span())
+            found.append(Match(wording, quoted(match.group().strip())))
+    return found
+
+
+def together(weights: Sequence[float]) -> float:
+    """One suspicion from several signs: each takes its share of the doubt that is left."""
+    left = 1.0
+    for weight in weights:
+        left *= 1.0 - weight
+    return 1.0 - left
+
+
+def reason_of(found: Sequence[Match]) -> str:
+    """What was found, strongest first, at most three, each with its words in quotes."""
+    order = sorted(found, key=lambda match: -match.wording.weight)
+    parts = [f'{match.wording.says} ("{match.quote}")' for match in order[:3]]
+    more = f", and {len(order) - 3} more signs" if len(order) > 3 else ""
+    return "; ".join(parts) + more
+
+
+@cache
+def load(name: str) -> Mapping[str, tuple[Wording, ...]]:
+    """The tables of a TOML file beside this module: table name to its wordings."""
+    text = Path(__file__).with_name(f"{name}.toml").read_text(encoding="utf-8")
+    return {
+        table: tuple(
+            Wording(
+                entry["name"],
+                entry["says"],
+                entry["weight"],
+                frozenset(entry.get("needs", "").split()),
+                entry.get("by_line", False),
+                re.compile(entry["pattern"], re.IGNORECASE | re.MULTILINE),
+            )
+            for entry in entries
+        )
+        for table, entries in tomllib.loads(text).items()
+    }
+
+
+def quoted(text: str, n_chars: int = QUOTE_CHARS) -> str:
+    """A short piece of a passage that can stand in double quotes on one line.
+
+    Characters that cannot be seen are written as escapes, double quotes as single ones.
+    """
+    shown = "".join(c if c.isprintable() else escape(c) for c in text[: 2 * n_chars])
+    shown = " ".join(shown.replace('"', "'").split())
+    return shown if len(shown) <= n_chars else f"{shown[: n_chars - 1]}…"
+
+
+def escape(character: str) -> str:
+    """A blank for white space, else the code point: `<U+200B>`."""
+    return " " if character.isspace() else f"<U+{ord(character):04X}>"
+
+
+def _folded(match: re.Match[str]) -> str:
+    word = match.group()
+    return word if word.isascii() or not _LATIN.search(word) else word.translate(_FOLD)
+
+
+_LATIN = re.compile("[A-Za-z]")
