@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ragshield.protocols import Snapshot
 from ragshield.records import Action, Batch, Finding, Passage
 from ragshield.screens.groups import group_id
-from ragshield.text import STOP_WORDS, normal_form, words
+from ragshield.screens.questions import FAQ, READ_CHARS, Echo, after, echoes, keys, restated
+from ragshield.screens.whole import judge_batch
+from ragshield.text import normal_form, words
 
 MIN_SHOWN = 0.25
 """Findings below this suspicion are not worth a line."""
@@ -21,32 +24,44 @@ TAXONOMY = ("AML.T0066", "LLM08:2025", "LLM09:2026")
 """MITRE ATLAS Retrieval Content Crafting; OWASP embedding weaknesses, with the year."""
 
 _MIN_RESTATED = 0.5
-_WINDOW_WORDS = 60
-_MAX_QUESTION_WORDS = 40
-_READ_CHARS = 4000
-# A sentence end, also the glued one of `question + "." + text`, but not that of "U.S." or "3.5".
-_END = re.compile(r"[?!]+[.\"')\]]*\s*|(?<=\w\w)\.(?=[A-Z\"'(])|(?<=\w)[.:][\"')\]]*\s+|\s*\n+\s*")
-_FAQ = re.compile(r"(?:^|\n)\W*(?:q|question|faqs?)\s*\d*\s*[:.)-]", re.IGNORECASE)
-_ASKING = frozenset(
-    """who whom whose what which when where why how is are was were am do does did can could will
-    would shall should may might has have had who's what's where's""".split()
+_STEP = 256
+_FIELDS = np.dtype(
+    [
+        ("row", np.int32),
+        ("key", np.uint64),
+        ("marked", np.bool_),
+        ("leading", np.bool_),
+        ("specific", np.float32),
+        ("restated", np.float32),
+        ("n_questions", np.int16),
+    ]
 )
-_PREPOSITIONS = frozenset("in on at for of to from by during with under about into".split())
+
+
+class _Reading(NamedTuple):
+    """Questions of one part: 20 bytes each, and the words of those that have no mark.
+
+    Attributes:
+        asked: rows of `_FIELDS`, in the order of the store.
+        open_ended: words of each leading question without a mark, in the same order.
+    """
+
+    asked: NDArray[np.void]
+    open_ended: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class _Echo:
-    """One question found in a passage.
-
-    `restated` is the share of the question's content words that come back beside it.
-    """
+class _Found:
+    """One question of the store, its text not yet read again; `cut` where it was cut short."""
 
     row: int
-    question: str
     marked: bool
     leading: bool
+    specific: float
     restated: float
     n_questions: int
+    key: int
+    cut: str | None = None
 
 
 class QuestionEcho:
@@ -84,70 +99,88 @@ class QuestionEcho:
 
     def screen(self, batch: Batch) -> list[Finding]:
         """Findings in the batch's order, at most one per passage; reads no vectors."""
-        passages = batch.passages
-        found = [echo for row, p in enumerate(passages) for echo in _echoes(row, p.text)]
-        groups = _repeated(_cut_to_shared(found, passages))
+        return judge_batch(self, batch)
+
+    def read(self, snapshot: Snapshot, part: range) -> _Reading:
+        """The questions that the part's passages hold."""
+        rows, open_ended = [], []
+        for steps in range(part.start, part.stop, _STEP):
+            here = range(steps, min(steps + _STEP, part.stop))
+            for row, passage in zip(here, snapshot.passages(here), strict=True):
+                for echo in echoes(passage.text):
+                    rows.append(_fields(row, echo))
+                    if echo.leading and not echo.marked:
+                        open_ended.append(" ".join(words(echo.question)))
+        return _Reading(np.array(rows, dtype=_FIELDS), tuple(open_ended))
+
+    def judge(self, snapshot: Snapshot, readings: Sequence[_Reading]) -> list[Finding]:
+        """Findings in the order of the rows, at most one per passage."""
+        found = _cut_to_shared(snapshot, readings)
         best: dict[int, Finding] = {}
-        for members in groups:
-            for finding_row, finding in self._group(members, passages):
+        for members in _repeated(found):
+            for finding_row, finding in self._group(snapshot, members):
                 _keep_worse(best, finding_row, finding)
         grouped = set(best)
         single = [echo for echo in found if echo.row not in grouped]
-        rates = Counter(
-            marked for _, marked in {(echo.row, echo.marked) for echo in single if _strong(echo)}
-        )
-        for echo in single:
-            share = rates[echo.marked] / max(len(passages), 1)
+        strong = {(echo.row, echo.marked) for echo in single if _strong(echo)}
+        n_strong = {marked: sum(1 for _, m in strong if m is marked) for marked in (True, False)}
+        # What cannot restate enough is not worth reading again.
+        single = [echo for echo in single if echo.restated >= _MIN_RESTATED]
+        for echo, passage in _read_again(snapshot, single):
+            share = n_strong[echo.marked] / max(len(snapshot), 1)
             # A handful says nothing about habits: the share counts from the second on.
-            rare = 1.0 if rates[echo.marked] <= 2 else min(1.0, (self.habit / share) ** 0.5)
-            _keep_worse(best, echo.row, self._single(echo, passages[echo.row], rare, share))
+            usual = n_strong[echo.marked] <= 2
+            rare = 1.0 if usual else min(1.0, (self.habit / share) ** 0.5)
+            _keep_worse(best, echo.row, self._single(echo, passage, rare, share))
         return [best[row] for row in sorted(best) if (best[row].suspicion or 0) >= MIN_SHOWN]
 
     def _group(
-        self, members: Sequence[_Echo], passages: Sequence[Passage]
-    ) -> list[tuple[int, Finding]]:
+        self, snapshot: Snapshot, members: Sequence[_Found]
+    ) -> Iterator[tuple[int, Finding]]:
         n = len(members)
-        ids = [passages[echo.row].id for echo in members]
+        passages = [passage for _, passage in _read_again(snapshot, members)]
+        ids = [passage.id for passage in passages]
+        one_text = len({normal_form(p.text[:READ_CHARS]) for p in passages}) == 1
         mean = float(np.mean([echo.restated for echo in members]))
         group = group_id(ids)
-        findings = []
-        for echo, passage_id in zip(members, ids, strict=True):
+        near = ids[:11]
+        for echo, passage in zip(members, passages, strict=True):
+            question = _question(echo, passage)
             # Chunks of one page may all carry its title; they do not all restate it.
             restated = (mean + echo.restated) / 2
             suspicion = min(0.15 + 0.65 * restated + 0.05 * min(n - 1, 4), 0.99)
-            if len({normal_form(passages[e.row].text[:_READ_CHARS]) for e in members}) == 1:
+            if one_text:
                 suspicion *= 0.5  # copies of one text: a duplicate, not a chorus
-            suspicion *= _specific(echo)
+            suspicion *= echo.specific
             if not echo.leading and echo.n_questions > 1:
                 suspicion *= 0.6  # one question of many: an interview, a form
             reason = (
-                f'{n} passages carry the same question "{_short(echo.question)}" '
+                f'{n} passages carry the same question "{_short(question)}" '
                 f"and go on to answer it ({restated:.0%} of its words restated)"
             )
             evidence = {
-                "question": echo.question,
+                "question": question,
                 "restated": round(echo.restated, 3),
                 "n_passages": n,
-                "neighbours": [other for other in ids if other != passage_id][:10],
+                "neighbours": [other for other in near if other != passage.id][:10],
             }
-            finding = self._finding(passage_id, suspicion, reason, group, evidence)
-            findings.append((echo.row, finding))
-        return findings
+            yield echo.row, self._finding(passage.id, suspicion, reason, group, evidence)
 
-    def _single(self, echo: _Echo, passage: Passage, rare: float, share: float) -> Finding:
-        suspicion = (0.2 + 0.5 * echo.restated) if echo.restated >= _MIN_RESTATED else 0.0
-        suspicion *= rare * _specific(echo)
+    def _single(self, echo: _Found, passage: Passage, rare: float, share: float) -> Finding:
+        suspicion = 0.2 + 0.5 * echo.restated
+        suspicion *= rare * echo.specific
         if not echo.leading:
             suspicion *= 0.7
-        if echo.n_questions > 1 or _FAQ.search(passage.text[:_READ_CHARS]):
+        if echo.n_questions > 1 or FAQ.search(passage.text[:READ_CHARS]):
             suspicion *= 0.6
+        question = _question(echo, passage)
         where = "begins with" if echo.leading else "contains"
         reason = (
-            f'{where} the question "{_short(echo.question)}" and restates '
+            f'{where} the question "{_short(question)}" and restates '
             f"{echo.restated:.0%} of its words beside it"
         )
         evidence = {
-            "question": echo.question,
+            "question": question,
             "restated": round(echo.restated, 3),
             "question_mark": echo.marked,
             "share_of_store": round(share, 4),
@@ -167,90 +200,66 @@ class QuestionEcho:
         return Finding(passage_id, round(suspicion, 4), self.name, action, reason, group, evidence)
 
 
-def _specific(echo: _Echo) -> float:
-    """Less for "Where was she born?": one content word asks about nobody in particular."""
-    return 1.0 if len(_keys(words(echo.question))) > 1 else 0.5
+def _fields(row: int, echo: Echo) -> tuple[int, int, bool, bool, float, float, int]:
+    key = _key(echo.question) if keys(words(echo.question)) else 0
+    n = min(echo.n_questions, 1000)
+    return row, key, echo.marked, echo.leading, echo.specific, echo.restated, n
 
 
-def _strong(echo: _Echo) -> bool:
+def _key(question: str) -> int:
+    """What two askings of one question have in common: their words without articles."""
+    form = normal_form(question).encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(form, digest_size=8).digest(), "little")
+
+
+def _strong(echo: _Found) -> bool:
     return echo.leading and echo.restated >= _MIN_RESTATED
 
 
-def _echoes(row: int, text: str) -> list[_Echo]:
-    """The questions in the first 4,000 characters of a text."""
-    parts = _parts(text[:_READ_CHARS])
-    asked = [
-        (i, part, "?" in end)
-        for i, (part, end) in enumerate(parts)
-        if ("?" in end or (i == 0 and _asks(part))) and len(words(part)) >= 3
-    ]
-    found = []
-    for i, part, marked in asked:
-        if len(words(part)) > _MAX_QUESTION_WORDS:
-            continue
-        before = " ".join(p for p, _ in parts[:i])
-        after = " ".join(p for p, _ in parts[i + 1 :])
-        near = (words(after)[:_WINDOW_WORDS], words(before)[-_WINDOW_WORDS:])
-        restated = max(_restated(part, window) for window in near)
-        n_questions = sum(1 for _, _, is_marked in asked if is_marked)
-        found.append(_Echo(row, part, marked, i == 0, restated, n_questions))
-    return found
+def _question(echo: _Found, passage: Passage) -> str:
+    """The question itself, read from the passage again."""
+    if echo.cut is not None:
+        return echo.cut
+    return next(e.question for e in echoes(passage.text) if _key(e.question) == echo.key)
 
 
-def _parts(text: str) -> list[tuple[str, str]]:
-    """Sentences with the punctuation that ended each."""
-    parts, start = [], 0
-    for end in _END.finditer(text):
-        if text[start : end.start()].strip():
-            parts.append((text[start : end.start()].strip(), end.group()))
-        start = end.end()
-    if text[start:].strip():
-        parts.append((text[start:].strip(), ""))
-    return parts
+def _read_again(snapshot: Snapshot, found: Sequence[_Found]) -> Iterator[tuple[_Found, Passage]]:
+    for start in range(0, len(found), _STEP):
+        some = found[start : start + _STEP]
+        yield from zip(some, snapshot.passages([echo.row for echo in some]), strict=True)
 
 
-def _asks(part: str) -> bool:
-    """Whether it begins as a question does: "who ...", "in which ..."."""
-    first = words(part[:200])[:2]
-    if not first:
-        return False
-    if first[0] in _PREPOSITIONS:
-        return len(first) > 1 and first[1] in {"what", "which", "whose", "whom"}
-    return first[0] in _ASKING
-
-
-def _restated(question: str, window: Sequence[str]) -> float:
-    """Share of the question's content words that occur in the window."""
-    asked = _keys(words(question))
-    if not asked:
-        return 0.0
-    return len(asked & _keys(window)) / len(asked)
-
-
-def _keys(tokens: Sequence[str]) -> set[str]:
-    # Six letters stand for a stem: founded, founder, founding.
-    return {token[:6] for token in tokens if token not in STOP_WORDS}
-
-
-def _cut_to_shared(found: Sequence[_Echo], passages: Sequence[Passage]) -> list[_Echo]:
-    """Cut leading questions with no question mark to what neighbours begin with too.
+def _cut_to_shared(snapshot: Snapshot, readings: Sequence[_Reading]) -> list[_Found]:
+    """All questions; leading ones without a mark cut to what other passages begin with too.
 
     With no mark, and perhaps no full stop, a question has no visible end; the words that
     two passages begin with alike show it.
     """
-    open_ended = [echo for echo in found if echo.leading and not echo.marked]
-    order = sorted(open_ended, key=lambda echo: words(echo.question))
-    tokens = [words(echo.question) for echo in order]
-    cut: dict[int, _Echo] = {}
-    for i, echo in enumerate(order):
-        near = [tokens[j] for j in (i - 1, i + 1) if 0 <= j < len(tokens)]
-        n = max((_n_shared(tokens[i], other) for other in near), default=0)
-        if n >= len(tokens[i]) or n < 4 or len(_keys(tokens[i][:n])) < 2:
-            continue
-        question = " ".join(tokens[i][:n])
-        window = words(passages[echo.row].text[:_READ_CHARS])[n : n + _WINDOW_WORDS]
-        cut[echo.row] = replace(echo, question=question, restated=_restated(question, window))
-    return [cut.get(echo.row, echo) if echo.leading and not echo.marked else echo for echo in found]
+    found = [
+        _Found(int(r), bool(m), bool(f), float(s), float(e), int(n), int(k))
+        for reading in readings
+        for r, k, m, f, s, e, n in reading.asked.tolist()
+    ]
+    starts = [start.split() for reading in readings for start in reading.open_ended]
+    places = [i for i, echo in enumerate(found) if echo.leading and not echo.marked]
+    order = sorted(range(len(starts)), key=lambda i: starts[i])
+    shared: list[tuple[int, int]] = []
+    for at, i in enumerate(order):
+        near = [starts[order[j]] for j in (at - 1, at + 1) if 0 <= j < len(order)]
+        n = max((_n_shared(starts[i], other) for other in near), default=0)
+        if 4 <= n < len(starts[i]) and len(keys(starts[i][:n])) > 1:
+            shared.append((i, n))
+    again = _read_again(snapshot, [found[places[i]] for i, _ in shared])
+    for (i, n), (echo, passage) in zip(shared, again, strict=True):
+        question = " ".join(starts[i][:n])
+        found[places[i]] = replace(
+            echo,
+            cut=question,
+            key=_key(question),
+            specific=1.0,
+            restated=restated(question, after(passage.text, n)),
+        )
+    return found
 
 
 def _n_shared(a: Sequence[str], b: Sequence[str]) -> int:
@@ -260,12 +269,12 @@ def _n_shared(a: Sequence[str], b: Sequence[str]) -> int:
     return n
 
 
-def _repeated(found: Sequence[_Echo]) -> list[list[_Echo]]:
-    """Echoes of the same question in two or more passages."""
-    by_question: dict[str, dict[int, _Echo]] = {}
+def _repeated(found: Sequence[_Found]) -> list[list[_Found]]:
+    """Askings of the same question in two or more passages."""
+    by_question: dict[int, dict[int, _Found]] = {}
     for echo in found:
-        if _keys(words(echo.question)):
-            rows = by_question.setdefault(normal_form(echo.question), {})
+        if echo.key:
+            rows = by_question.setdefault(echo.key, {})
             if echo.row not in rows or rows[echo.row].restated < echo.restated:
                 rows[echo.row] = echo
     return [list(rows.values()) for rows in by_question.values() if len(rows) > 1]
