@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from ragshield.defenders.calibrated_drift import FALSE_ALARM, WINDOW, DriftMonitor
 from ragshield.defenders.calibrated_shield import Shield, read_shield, weights_sha256
+from ragshield.defenders.calibrated_store import moved
 from ragshield.defenders.fused import Fused
 from ragshield.errors import InputError, UsageError
+from ragshield.protocols import StoreFacts
 from ragshield.records import Action, Finding, Retrieval, Verdict
 from ragshield.vectors import cosines
 
@@ -48,7 +50,9 @@ class Calibrated:
 
     While it judges, it compares windows of retrievals with the calibration; when they
     differ more than chance allows, `drifted` turns true, one warning is logged, and
-    every finding's evidence says so from then on. It goes on judging.
+    every finding's evidence says so from then on. It goes on judging. A guard that is
+    built around it shows it its store (`check_store`): another encoder is an error, a
+    store that has changed a drift.
 
     Without a shield it is the fused defender with its uncalibrated default threshold,
     has no p-values, and says so in `warnings` and in every finding's evidence.
@@ -86,6 +90,7 @@ class Calibrated:
         self._k_noted = False
         self._lock = threading.Lock()
         self._monitor: DriftMonitor | None = None
+        self._moved: str | None = None
         if shield is None:
             self._noted.append(_UNCALIBRATED)
             return
@@ -122,12 +127,26 @@ class Calibrated:
     @property
     def drifted(self) -> bool:
         """Whether store or questions have left the calibration; it stays true."""
-        return self._monitor is not None and self._monitor.report is not None
+        return bool(self._drift())
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the user must know: of the calibration, of k, of drift."""
         return tuple(self._noted)
+
+    def check_store(self, facts: StoreFacts) -> None:
+        """Hold a live store against the calibration; what has changed is noted as drift.
+
+        Raises:
+            InputError: it was calibrated with another encoder.
+        """
+        if self.shield is None or (report := moved(self.shield, facts)) is None:
+            return
+        self._moved = report
+        self._note(
+            f"drift: {report}; the stated false-positive rate may no longer hold. Calibrate "
+            "again: ragshield calibrate URL"
+        )
 
     def inspect(self, retrieval: Retrieval) -> Verdict:
         """Judge every hit.
@@ -208,9 +227,13 @@ class Calibrated:
         }
         if k != shield.k:
             noted["calibrated_k"] = shield.k
-        if self._monitor is not None and self._monitor.report is not None:
-            noted["drift"] = self._monitor.report
+        if drift := self._drift():
+            noted["drift"] = drift
         return noted
+
+    def _drift(self) -> str:
+        reports = (self._moved, self._monitor and self._monitor.report)
+        return "; ".join(report for report in reports if report)
 
 
 def _with_p(

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from ragshield.encoders.open import open_encoder
     from ragshield.errors import RagshieldError
     from ragshield.experiment import Experiment
-    from ragshield.explaining import explain
     from ragshield.forget import apply_plan, plan_forget, undo
     from ragshield.guard import Guard, judge
     from ragshield.ingest import IngestGuard
@@ -39,7 +38,6 @@ _HOME = {
     "Verdict": "records",
     "apply_plan": "forget",
     "calibrate": "calibration.calibrating",
-    "explain": "explaining",
     "judge": "guard",
     "open_encoder": "encoders.open",
     "open_store": "stores.url",
@@ -64,7 +62,6 @@ __all__ = [
     "Verdict",
     "apply_plan",
     "calibrate",
-    "explain",
     "judge",
     "open_encoder",
     "open_store",

@@ -6,23 +6,33 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from threading import Lock
-from typing import Any, Literal, TypeAlias, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
 
 from ragshield import registry
 from ragshield.errors import PluginError, UsageError
-from ragshield.protocols import Defender
+from ragshield.protocols import Defender, StoreFacts
 from ragshield.records import Action, Finding, Hit, Retrieval, Spec, Status, Verdict
 from ragshield.vectors import as_vector, as_vectors
 
+if TYPE_CHECKING:
+    from ragshield.defenders.calibrated_shield import Shield
+
 DEFAULT_DEFENDER = "fused"
-"""Registry name of the defender that judges where none is named."""
+"""Registry name of the defender that judges where none is named and no shield is given."""
+
+SHIELDED_DEFENDER = "calibrated"
+"""Registry name of the defender that judges with a shield."""
 
 OnError: TypeAlias = Literal["raise", "keep", "drop"]
 """What to do with hits that a failing defender left unjudged."""
 
 Defenders: TypeAlias = Defender | str | Sequence[Defender | str] | None
 """One defender or several, objects or registry names; None for the default."""
+
+ShieldGiven: TypeAlias = "str | Path | Shield | None"
+"""What `ragshield calibrate` wrote: the file, or what is in it."""
 
 _log = logging.getLogger("ragshield.guard")
 _building = Lock()
@@ -43,18 +53,38 @@ class DefenderChain:
             defender left unjudged and goes on with the next one: the guard is open
             for them. `drop` drops them. The last two log a warning and give status
             `not_judged`.
+        shield: the default guard, calibrated on your own store, instead of `defenders`.
 
     Raises:
-        UsageError: an unknown name, no defender at all, or another `on_error`.
+        UsageError: an unknown name, no defender at all, another `on_error`, or a shield
+            beside defenders.
+        InputError: the shield cannot be read, or fits another version.
     """
 
-    def __init__(self, defenders: Defenders = None, *, on_error: OnError = "raise") -> None:
+    def __init__(
+        self,
+        defenders: Defenders = None,
+        *,
+        on_error: OnError = "raise",
+        shield: ShieldGiven = None,
+    ) -> None:
         if on_error not in get_args(OnError):
             allowed = ", ".join(get_args(OnError))
             raise UsageError(f"on_error is '{on_error}'; it must be one of: {allowed}")
-        self.defenders = defenders_named(defenders)
+        if shield is not None and defenders is not None:
+            raise UsageError(
+                "give either a shield or defenders: a shield is for the default guard. For both, "
+                "put Calibrated(shield) from ragshield.defenders.calibrated among the defenders"
+            )
         self.on_error = on_error
         self._is_default = defenders is None
+        self._calibrated_k = 0
+        if shield is None:
+            self.defenders = defenders_named(defenders)
+            return
+        calibrated = registry.build(Spec("defender", SHIELDED_DEFENDER, {"shield": shield}))
+        self.defenders = (cast("Defender", calibrated),)
+        self._calibrated_k = int(calibrated.shield.k)
 
     @property
     def detector(self) -> str:
@@ -67,7 +97,9 @@ class DefenderChain:
         Five poisoned passages are the majority of five hits, and a handful among twenty.
         So the default guard judges at least 20 hits and 10 more than asked for, which
         costs a deeper search in the store and no model call; the k best that are kept
-        are read. Defenders that the caller names judge the k hits that he asked for.
+        are read. With a shield it judges as many as it was calibrated with, because its
+        stated rate holds for those, or k where that is more. Defenders that the caller
+        names judge the k hits that he asked for.
 
         Args:
             k: hits asked for.
@@ -75,7 +107,25 @@ class DefenderChain:
         """
         if wanted is not None:
             return max(k, wanted)
+        if self._calibrated_k:
+            return max(k, self._calibrated_k)
         return max(k + 10, 20) if self._is_default else k
+
+    @property
+    def is_made_for_a_store(self) -> bool:
+        """Whether any defender wants to see which store it guards."""
+        return any(callable(getattr(defender, "check_store", None)) for defender in self.defenders)
+
+    def check_store(self, facts: StoreFacts | None) -> None:
+        """Let the defenders that were made for one store see which one they guard.
+
+        Raises:
+            InputError: a defender was calibrated for another encoder.
+        """
+        for defender in self.defenders:
+            check = getattr(defender, "check_store", None)
+            if facts is not None and callable(check):
+                check(facts)
 
     def inspect(self, retrieval: Retrieval) -> Verdict:
         """Judge every hit.
@@ -83,9 +133,10 @@ class DefenderChain:
         Returns:
             One finding per hit, in order: of the defender that dropped it, else the
             one with the highest suspicion. The status is the first of these that
-            holds: `majority_assumption_violated` if a defender says so; `not_judged`
-            if one failed; `filtered` if a hit was dropped; `clean` if a defender
-            judged; `not_judged` if none could.
+            holds: `majority_assumption_violated` if a defender says so, or if they
+            dropped every hit and none failed; `not_judged` if one failed; `filtered`
+            if a hit was dropped; `clean` if a defender judged; `not_judged` if none
+            could.
 
         Raises:
             Exception: whatever a failing defender raised, with on_error="raise".
@@ -124,7 +175,12 @@ class DefenderChain:
         return Verdict(
             kept=tuple(retrieval.hits[i] for i in rest),
             findings=tuple(_decisive(findings, failures) for findings in found),
-            status=_combined(statuses, failed=bool(failures), dropped=len(rest) < len(found)),
+            status=_combined(
+                statuses,
+                failed=bool(failures),
+                dropped=len(rest) < len(found),
+                nothing_left=not rest,
+            ),
             detector=self.detector,
         )
 
@@ -201,7 +257,7 @@ def check_verdict(verdict: Verdict, retrieval: Retrieval, detector: str) -> None
                 f"defender '{detector}' gave passage '{finding.passage_id}' suspicion "
                 f"{finding.suspicion}; allowed: 0 to 1, or None"
             )
-    if verdict.status not in get_args(Status):
+    if verdict.status not in get_args(Status) or verdict.status == "abstained":
         raise PluginError(f"defender '{detector}' gave the unknown status '{verdict.status}'")
     keeps = [f.passage_id for f in verdict.findings if f.action is Action.KEEP]
     if [hit.id for hit in verdict.kept] != keeps:
@@ -251,11 +307,15 @@ def _decisive(findings: Sequence[Finding], failures: Sequence[str]) -> Finding:
     return chosen
 
 
-def _combined(statuses: Sequence[Status], *, failed: bool, dropped: bool) -> Status:
+def _combined(
+    statuses: Sequence[Status], *, failed: bool, dropped: bool, nothing_left: bool
+) -> Status:
     if "majority_assumption_violated" in statuses:
         return "majority_assumption_violated"
     if failed:
         return "not_judged"
+    if nothing_left:
+        return "majority_assumption_violated"
     if dropped:
         return "filtered"
     return "clean" if set(statuses) - {"not_judged"} else "not_judged"

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ragshield.records import Verdict
+
 
 class RagshieldError(Exception):
     """Base of all errors that ragshield raises on purpose.
@@ -40,3 +45,20 @@ class IncompleteError(RagshieldError):
     """Work was started and could not be finished; what was done is kept."""
 
     exit_code = 3
+
+
+class MajorityError(RagshieldError):
+    """So many passages look planted that honest ones may be the minority (on_majority="refuse").
+
+    Attributes:
+        verdict: what was judged and found.
+    """
+
+    exit_code = 3
+
+    def __init__(self, message: str, verdict: Verdict) -> None:
+        super().__init__(message)
+        self.verdict = verdict
+
+    def __reduce__(self) -> tuple[type[MajorityError], tuple[str, Verdict]]:
+        return type(self), (str(self), self.verdict)

@@ -81,6 +81,25 @@ class Defender(Protocol):
         ...
 
 
+class StoreFacts(NamedTuple):
+    """What can be told cheaply of a live store; a defender may be made for one store.
+
+    A defender with a method `check_store(facts: StoreFacts) -> None` is shown them when a
+    guard is built around it: it raises `InputError` where it cannot judge this store.
+
+    Attributes:
+        n_passages: how many it holds; None = not known.
+        dim: width of its vectors; None = not known, or it is empty.
+        encoder: name of the encoder that questions are embedded with; None = not known.
+        vectors: (n, dim) float32, all that it holds, where it is small; else None.
+    """
+
+    n_passages: int | None = None
+    dim: int | None = None
+    encoder: str | None = None
+    vectors: Vectors | None = None
+
+
 @runtime_checkable
 class Screen(Protocol):
     """Judges stored or arriving passages with no question at hand."""

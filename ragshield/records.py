@@ -1,7 +1,7 @@
 """The shared vocabulary: frozen records that every part passes to the next.
 
 Nothing here computes anything beyond reading its own fields, and nothing here
-imports another part of ragshield.
+imports another part of ragshield but the words for a verdict.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import Any, Literal, TypeAlias, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from ragshield.explaining import explain
+
 Vectors: TypeAlias = NDArray[np.float32]
 """Rows of an embedding, shape (n, dim), float32, as stored: not necessarily unit length."""
 
@@ -24,13 +26,16 @@ MetaValue: TypeAlias = str | int | float | bool | None
 
 Kind: TypeAlias = Literal["attack", "corpus", "defender", "encoder", "reader", "screen", "store"]
 
-Status: TypeAlias = Literal["clean", "filtered", "not_judged", "majority_assumption_violated"]
+Status: TypeAlias = Literal[
+    "clean", "filtered", "not_judged", "majority_assumption_violated", "abstained"
+]
 """What a verdict says about the whole retrieval.
 
 `clean`: judged, nothing removed. `filtered`: something removed. `not_judged`: the
 defender could not judge (too few hits, or it failed and the caller chose to go on).
 `majority_assumption_violated`: honest passages may be the minority, so what was kept
-cannot be trusted.
+cannot be trusted. `abstained`: the same, and the guard therefore keeps nothing, as its
+caller chose; only a guard says so, never a defender.
 """
 
 
@@ -134,12 +139,15 @@ class Retrieval(Sequence[Hit]):
         hits: k hits in the retriever's order.
         vectors: (k, dim) float32 as stored; row i belongs to hit i.
         question_vector: (dim,) float32, from the encoder that made `vectors`.
+        verdict: what a guard judged of all that it looked at, to leave these hits;
+            None where no guard was asked.
     """
 
     question: str
     hits: tuple[Hit, ...]
     vectors: Vectors
     question_vector: Vector
+    verdict: Verdict | None = None
 
     def __len__(self) -> int:
         return len(self.hits)
@@ -155,6 +163,11 @@ class Retrieval(Sequence[Hit]):
         return self.hits[index]
 
     @property
+    def status(self) -> Status:
+        """The verdict's status; `not_judged` where no guard was asked."""
+        return "not_judged" if self.verdict is None else self.verdict.status
+
+    @property
     def passages(self) -> tuple[Passage, ...]:
         """The hits' passages, in order."""
         return tuple(hit.passage for hit in self.hits)
@@ -165,7 +178,7 @@ class Retrieval(Sequence[Hit]):
         return tuple(hit.passage.text for hit in self.hits)
 
     def select(self, indices: Sequence[int]) -> Retrieval:
-        """The same retrieval with only the hits at `indices`, in that order."""
+        """The same retrieval with only the hits at `indices`, in that order, not judged."""
         return Retrieval(
             question=self.question,
             hits=tuple(self.hits[i] for i in indices),
@@ -202,17 +215,21 @@ class Verdict:
     """A defender's judgement of one retrieval.
 
     Attributes:
-        kept: the hits that may be read, in the retriever's order.
+        kept: the hits that may be read, in the retriever's order; none where a guard
+            abstained, though its defenders would have kept some.
         findings: one finding for every hit judged, kept or dropped, in the
             retriever's order.
         status: what can be said about the retrieval as a whole.
         detector: registry name of the defender.
+        looked_deeper_from: hits that the guard judged at first, where honest ones
+            seemed the minority of those and it retrieved more; None where it did not.
     """
 
     kept: tuple[Hit, ...]
     findings: tuple[Finding, ...]
     status: Status
     detector: str
+    looked_deeper_from: int | None = None
 
     @property
     def dropped(self) -> tuple[Finding, ...]:
@@ -223,6 +240,10 @@ class Verdict:
     def kept_ids(self) -> tuple[str, ...]:
         """Ids of the kept passages, in order."""
         return tuple(hit.passage.id for hit in self.kept)
+
+    def explain(self) -> str:
+        """The verdict in plain sentences, for a person: see `ragshield.explaining`."""
+        return explain(self)
 
 
 @dataclass(frozen=True, slots=True)

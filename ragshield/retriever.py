@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ragshield.errors import InputError, UsageError
-from ragshield.protocols import Encoder, Store
+from ragshield.protocols import Encoder, Store, StoreFacts
 from ragshield.records import Retrieval
+
+SMALL = 1024
+"""Stores of at most this many passages are read whole to tell one from another."""
 
 
 class StoreRetriever:
@@ -33,6 +38,23 @@ class StoreRetriever:
         vector = self.encoder.encode([question])[0]
         found = self.store.search(vector, k)
         return Retrieval(question, found.hits, found.vectors, vector)
+
+
+def store_facts(retriever: object) -> StoreFacts | None:
+    """What can be told cheaply of the store behind a retriever; None where it has none.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    store, encoder = getattr(retriever, "store", None), getattr(retriever, "encoder", None)
+    if not isinstance(store, Store):
+        return None
+    name = encoder.name if isinstance(encoder, Encoder) else None
+    n = store.count()
+    rows = [batch.vectors for batch in store.batches()] if 0 < n <= SMALL else []
+    whole = [row for row in rows if row is not None]
+    vectors = np.vstack(whole) if whole and len(whole) == len(rows) else None
+    return StoreFacts(n, store.dim, name, vectors)
 
 
 def check_question(question: str, k: int = 1) -> None:

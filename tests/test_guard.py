@@ -140,12 +140,14 @@ def test_later_defenders_see_only_what_earlier_ones_left(retriever):
 
 def test_the_finding_that_dropped_wins_over_a_higher_suspicion_that_kept(retriever):
     wary = Naming("nothing", name="wary", otherwise=0.95)
-    verdict = ragshield.Guard(retriever, [wary, Naming("Oslo", suspicion=0.6)]).inspect(QUESTION, 1)
+    guard = ragshield.Guard(retriever, [wary, Naming("Oslo", suspicion=0.6)], max_depth=1)
+    verdict = guard.inspect(QUESTION, 1)
     assert [(f.detector, f.suspicion) for f in verdict.findings] == [("naming", 0.6)]
 
 
 def test_a_deeper_search_fills_up_what_was_dropped(retriever):
-    assert ids(ragshield.Guard(retriever, Naming("Oslo")).retrieve(QUESTION, k=2)) == []
+    shallow = ragshield.Guard(retriever, Naming("Oslo"), max_depth=1)
+    assert ids(shallow.retrieve(QUESTION, k=2)) == []
     deeper = ragshield.Guard(retriever, Naming("Oslo"), depth=4)
     assert ids(deeper.retrieve(QUESTION, k=2)) == ["a", "c"]
     assert ids(deeper.retrieve(QUESTION, k=1)) == ["a"]
@@ -158,7 +160,7 @@ def test_the_default_guard_judges_deeper_than_it_returns(k, judged):
     assert DefenderChain("fused").depth(k, 30) == max(k, 30)
 
 
-def test_the_callback_sees_every_judgement(retriever):
+def test_the_callback_sees_the_last_judgement_of_every_question(retriever):
     seen = []
     guard = ragshield.Guard(
         retriever,
@@ -167,7 +169,7 @@ def test_the_callback_sees_every_judgement(retriever):
     )
     guard.retrieve(QUESTION, k=3)
     guard.inspect(QUESTION, k=1)
-    assert seen == [(["b", "e", "a"], ("a",)), (["b"], ())]
+    assert seen == [(["b", "e", "a"], ("a",)), (["b", "e", "a", "c"], ("a", "c"))]
 
 
 def test_a_failing_defender_raises_its_own_error_unless_told_otherwise(retriever):

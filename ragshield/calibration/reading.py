@@ -8,13 +8,13 @@ from typing import NamedTuple
 import numpy as np
 
 from ragshield.defenders.calibrated_shield import Fingerprint
+from ragshield.defenders.calibrated_store import projected
 from ragshield.errors import StoreError
 from ragshield.protocols import Store
 from ragshield.records import Passage
 from ragshield.stores.exact import healthy
 from ragshield.vectors import unit_rows
 
-_DIRECTIONS = 8
 QUANTILES = (0.0, 0.1, 0.5, 0.9, 1.0)
 
 
@@ -65,15 +65,13 @@ def read_store(
             "passages with their vectors first"
         )
     mean = total / n_vectors
-    directions = np.random.default_rng(0).standard_normal((_DIRECTIONS, len(mean)))
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     return Sample(
         tuple(passage for _, passage in sorted(kept, key=lambda entry: entry[0])),
         Fingerprint(
             n_passages=store.count(),
             dim=len(mean),
             mean_length=round(float(np.linalg.norm(mean)), 6),
-            mean_projection=tuple(round(float(x), 6) for x in directions @ mean),
+            mean_projection=tuple(round(float(x), 6) for x in projected(mean)),
             similarity_quantiles=(),
         ),
     )

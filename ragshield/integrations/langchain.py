@@ -6,8 +6,15 @@ defender or a screen fails is the caller's explicit `on_error`.
 
 from ragshield.integrations.langchain_filter import PoisonFilter
 from ragshield.integrations.langchain_ingest import GuardedVectorStore
-from ragshield.integrations.langchain_judging import EVENT
+from ragshield.integrations.langchain_judging import EVENT, JudgedDocuments
 from ragshield.integrations.langchain_retriever import GuardedRetriever
 from ragshield.integrations.langchain_vectors import EncoderEmbeddings
 
-__all__ = ["EVENT", "EncoderEmbeddings", "GuardedRetriever", "GuardedVectorStore", "PoisonFilter"]
+__all__ = [
+    "EVENT",
+    "EncoderEmbeddings",
+    "GuardedRetriever",
+    "GuardedVectorStore",
+    "JudgedDocuments",
+    "PoisonFilter",
+]

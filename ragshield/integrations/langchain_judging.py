@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,16 +15,18 @@ from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import VectorStore
 
-from ragshield.chain import DefenderChain, Defenders, OnError
-from ragshield.errors import InputError
+from ragshield.chain import DefenderChain, Defenders, OnError, ShieldGiven
+from ragshield.errors import InputError, MajorityError
 from ragshield.integrations.langchain_vectors import (
     EncoderEmbeddings,
     StoredVectors,
+    facts_of,
     passages_of_documents,
     stored_vectors_of,
     unwrapped,
 )
-from ragshield.records import Action, Hit, Passage, Retrieval, Verdict
+from ragshield.majority import Majority
+from ragshield.records import Finding, Hit, Passage, Retrieval, Status, Verdict
 from ragshield.supplied import retrieval_of
 
 EVENT = "ragshield_verdict"
@@ -33,11 +35,33 @@ EVENT = "ragshield_verdict"
 _log = logging.getLogger("ragshield.langchain")
 
 
+STATUS, SUSPICION = "ragshield_status", "ragshield_suspicion"
+"""Metadata of every document that a guard gives; no suspicion where it was not judged."""
+
+
+class JudgedDocuments(list[Document]):
+    """The documents that a guard keeps: a list, with the verdict also where it is empty.
+
+    Attributes:
+        verdict: on all documents that were looked at.
+    """
+
+    def __init__(self, documents: Iterable[Document], verdict: Verdict) -> None:
+        super().__init__(documents)
+        self.verdict = verdict
+
+    @property
+    def status(self) -> Status:
+        """The verdict's status."""
+        return self.verdict.status
+
+
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """Documents with the verdict on them."""
+    """Documents, what defenders were shown of them, and the verdict."""
 
-    kept: list[Document]
+    documents: Sequence[Document]
+    retrieval: Retrieval
     verdict: Verdict
 
 
@@ -50,26 +74,32 @@ class DocumentJudge:
 
     Args:
         defenders: as for `Guard`.
+        shield: as for `Guard`.
         on_error: as for `Guard`.
+        majority: what is given where honest documents may be the minority.
         vectorstore: where the documents come from, if known.
         embeddings: embeds what is missing; default: the store's own, else the
             offline encoder.
         stored_vectors: reads vectors by document id, for stores other than Chroma and
             InMemoryVectorStore.
-        on_verdict: called after every judgement, with what was judged and the verdict.
+        on_verdict: called once for each question, with what was judged in the end and
+            the verdict.
     """
 
     def __init__(
         self,
         defenders: Defenders = None,
         *,
+        shield: ShieldGiven = None,
         on_error: OnError = "raise",
+        majority: Majority | None = None,
         vectorstore: VectorStore | None = None,
         embeddings: Embeddings | None = None,
         stored_vectors: StoredVectors | None = None,
         on_verdict: Callable[[Retrieval, Verdict], None] | None = None,
     ) -> None:
-        self.chain = DefenderChain(defenders, on_error=on_error)
+        self.chain = DefenderChain(defenders, on_error=on_error, shield=shield)
+        self.majority = Majority() if majority is None else majority
         store = None if vectorstore is None else unwrapped(vectorstore)
         if embeddings is None and store is not None:
             embeddings = store.embeddings
@@ -77,6 +107,8 @@ class DocumentJudge:
         self.stored_vectors = stored_vectors or stored_vectors_of(store)
         self.on_verdict = on_verdict
         self._warned = False
+        if self.chain.is_made_for_a_store:
+            self.chain.check_store(facts_of(store, self.embeddings))
 
     def judge(
         self,
@@ -84,7 +116,7 @@ class DocumentJudge:
         documents: Sequence[Document],
         question_vector: Sequence[float] | None = None,
     ) -> Judged:
-        """The documents that the defenders keep, unchanged and in order."""
+        """The defenders' verdict, not settled yet."""
         passages = passages_of_documents(documents)
         try:
             stored = self._stored(documents)
@@ -134,8 +166,39 @@ class DocumentJudge:
             )
         return missing
 
+    def settle(
+        self, judged: Judged, depth: int = 0, first: int = 0
+    ) -> tuple[JudgedDocuments, MajorityError | None]:
+        """What is given, and the error where the caller chose to refuse.
+
+        The error is given, not raised, so that callbacks hear of the verdict first.
+
+        Args:
+            judged: the last judgement.
+            depth: documents that were asked for.
+            first: documents that were asked for at first.
+        """
+        verdict = self.majority.settled(judged.verdict, depth, first)
+        if self.on_verdict is not None:
+            self.on_verdict(judged.retrieval, verdict)
+        kept = set(verdict.kept_ids)
+        pairs = zip(judged.documents, verdict.findings, strict=True)
+        given = JudgedDocuments(
+            (
+                _marked(doc, finding, verdict)
+                for doc, finding in pairs
+                if finding.passage_id in kept
+            ),
+            verdict,
+        )
+        try:
+            self.majority.tell(verdict)
+        except MajorityError as error:
+            return given, error
+        return given, None
+
     def _judged(self, documents: Sequence[Document], retrieval: Retrieval) -> Judged:
-        return self._told(documents, retrieval, self.chain.inspect(retrieval))
+        return Judged(documents, retrieval, self.chain.inspect(retrieval))
 
     def _unjudged(
         self,
@@ -147,17 +210,16 @@ class DocumentJudge:
         hits = tuple(Hit(passage, float("nan")) for passage in passages)
         verdict = self.chain.failed(hits, error)
         nothing = np.empty((len(hits), 0), dtype=np.float32)
-        return self._told(
-            documents, Retrieval(question, hits, nothing, nothing.sum(axis=0)), verdict
-        )
+        return Judged(documents, Retrieval(question, hits, nothing, nothing.sum(axis=0)), verdict)
 
-    def _told(
-        self, documents: Sequence[Document], retrieval: Retrieval, verdict: Verdict
-    ) -> Judged:
-        if self.on_verdict is not None:
-            self.on_verdict(retrieval, verdict)
-        pairs = zip(documents, verdict.findings, strict=True)
-        return Judged([doc for doc, finding in pairs if finding.action is Action.KEEP], verdict)
+
+def _marked(document: Document, finding: Finding, verdict: Verdict) -> Document:
+    """A copy with what was judged in its metadata; the store's own may be the same object."""
+    metadata = {**document.metadata, STATUS: verdict.status}
+    metadata.pop(SUSPICION, None)
+    if finding.suspicion is not None:
+        metadata[SUSPICION] = round(finding.suspicion, 4)
+    return document.model_copy(update={"metadata": metadata})
 
 
 def announce(verdict: Verdict, callbacks: Any) -> None:
@@ -180,6 +242,7 @@ def _event(verdict: Verdict) -> dict[str, Any]:
     return {
         "status": verdict.status,
         "detector": verdict.detector,
+        "looked_deeper_from": verdict.looked_deeper_from,
         "kept": list(verdict.kept_ids),
         "findings": [
             {

@@ -17,11 +17,20 @@ from langchain_core.runnables import Runnable
 from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
 from pydantic import ConfigDict, PrivateAttr
 
-from ragshield.chain import DefenderChain, OnError
+from ragshield.chain import DefenderChain, OnError, ShieldGiven
 from ragshield.errors import UsageError
-from ragshield.integrations.langchain_judging import DocumentJudge, aannounce, announce
+from ragshield.integrations.langchain_judging import (
+    DocumentJudge,
+    JudgedDocuments,
+    aannounce,
+    announce,
+)
 from ragshield.integrations.langchain_vectors import searches_by_vector, unwrapped
+from ragshield.majority import Majority, OnMajority
 from ragshield.retriever import check_question
+
+_LANGCHAINS_K = 4
+"""What a LangChain store searches for where nothing else is said."""
 
 
 class GuardedRetriever(BaseRetriever):
@@ -30,27 +39,44 @@ class GuardedRetriever(BaseRetriever):
     Over a plain vector-store retriever (search type similarity or mmr) the question is
     embedded once, the store is searched with its vector, and Chroma's and
     InMemoryVectorStore's own vectors are judged: no passage is embedded again. Any other
-    retriever is invoked as it is. Kept documents are unchanged. Each verdict goes to
-    `on_verdict` and, as the custom event `ragshield_verdict`, to LangChain's callbacks.
+    retriever is invoked as it is. Where so many documents look planted that honest ones
+    may be the minority, a plain vector-store retriever is searched deeper and all is judged
+    again; any other cannot be.
+
+    What it gives is a list with the `verdict` (see `JudgedDocuments`), also where it is
+    empty; each document is a copy that says the status and its suspicion in its metadata.
+    The verdict goes to `on_verdict` too and, as the custom event `ragshield_verdict`, to
+    LangChain's callbacks.
 
     Attributes:
         retriever: gives documents for a question.
         defenders: one or several, objects or registry names; None for the default guard.
+        shield: the calibration of the default guard on your own store, a file or what is
+            in it, instead of defenders.
         on_error: what a failing defender means: `raise`, `keep` or `drop`.
+        on_majority: what to give where honest documents may be the minority, also deeper
+            down: `filter` (what is kept), `abstain` (nothing) or `refuse` (raises
+            `MajorityError`).
+        max_depth: search at most this many documents when it looks deeper, in steps that
+            double; None: four times as many as at first. 1: never look deeper.
         vectorstore: holds the documents' vectors; found by itself for a
             vector-store retriever.
         embeddings: embeds what is missing; default: the vector store's own, else the
             offline encoder.
         stored_vectors: reads vectors by document id, for other stores.
-        limit: return at most this many documents; None for all that are kept.
-        on_verdict: called after every judgement with a `Retrieval` and a `Verdict`.
+        limit: return at most this many documents; None for all that are kept of as many
+            as the retriever gives at first.
+        on_verdict: called once for each question with a `Retrieval` and a `Verdict`.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     retriever: Runnable[str, list[Document]]
     defenders: Any = None
+    shield: Any = None
     on_error: OnError = "raise"
+    on_majority: OnMajority = "filter"
+    max_depth: int | None = None
     vectorstore: VectorStore | None = None
     embeddings: Embeddings | None = None
     stored_vectors: Any = None
@@ -67,8 +93,11 @@ class GuardedRetriever(BaseRetriever):
         k: int = 10,
         *,
         defenders: Any = None,
+        shield: ShieldGiven = None,
         on_error: OnError = "raise",
+        on_majority: OnMajority = "filter",
         depth: int | None = None,
+        max_depth: int | None = None,
         search_kwargs: Mapping[str, Any] | None = None,
         embeddings: Embeddings | None = None,
         stored_vectors: Any = None,
@@ -80,9 +109,13 @@ class GuardedRetriever(BaseRetriever):
             vectorstore: searched by similarity.
             k: return at most this many documents.
             defenders: as above.
+            shield: as above.
             on_error: as above.
+            on_majority: as above.
             depth: search and judge this many documents, as `ragshield.Guard` does; None:
-                at least 20 and k + 10 for the default guard, k for defenders you name.
+                at least 20 and k + 10 for the default guard, as many as it was calibrated
+                with for a shield, k for defenders you name.
+            max_depth: as above.
             search_kwargs: passed to the store's search, for example a filter.
             embeddings: as above.
             stored_vectors: as above.
@@ -94,11 +127,15 @@ class GuardedRetriever(BaseRetriever):
         if k < 1 or (depth is not None and depth < 1):
             raise UsageError(f"k is {k}, depth is {depth}; both must be at least 1")
         inner = unwrapped(vectorstore)
-        kwargs = {**(search_kwargs or {}), "k": DefenderChain(defenders).depth(k, depth)}
+        chain = DefenderChain(defenders, shield=shield)
+        kwargs = {**(search_kwargs or {}), "k": chain.depth(k, depth)}
         return cls(
             retriever=VectorStoreRetriever(vectorstore=inner, search_kwargs=kwargs),
             defenders=defenders,
+            shield=shield,
             on_error=on_error,
+            on_majority=on_majority,
+            max_depth=max_depth,
             vectorstore=inner,
             embeddings=embeddings,
             stored_vectors=stored_vectors,
@@ -121,7 +158,9 @@ class GuardedRetriever(BaseRetriever):
                 )
         self._judge = DocumentJudge(
             self.defenders,
+            shield=self.shield,
             on_error=self.on_error,
+            majority=Majority(self.on_majority, self.max_depth),
             vectorstore=store,
             embeddings=self.embeddings,
             stored_vectors=self.stored_vectors,
@@ -132,31 +171,54 @@ class GuardedRetriever(BaseRetriever):
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **kwargs: Any
     ) -> list[Document]:
         check_question(query)
-        vector: list[float] | None = None
+        depth = first = 0
         if self._plain is not None:
             vector = self._judge.embeddings.embed_query(query)
+            depth = first = _depth(self._plain, kwargs)
             documents = _search(self._plain, vector, kwargs)
+            judged = self._judge.judge(query, documents, vector)
+            while deeper := self._judge.majority.deeper(judged.verdict, depth, first):
+                depth = deeper
+                documents = _search(self._plain, vector, kwargs, depth)
+                judged = self._judge.judge(query, documents, vector)
         else:
             config = {"callbacks": run_manager.get_child()}
             documents = self.retriever.invoke(query, cast("Any", config), **kwargs)
-        judged = self._judge.judge(query, documents, vector)
-        announce(judged.verdict, run_manager.get_child())
-        return judged.kept[: self.limit]
+            judged = self._judge.judge(query, documents)
+        given, refusal = self._judge.settle(judged, depth, first)
+        announce(given.verdict, run_manager.get_child())
+        if refusal is not None:
+            raise refusal
+        return self._at_most(given, first)
 
     async def _aget_relevant_documents(
         self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, **kwargs: Any
     ) -> list[Document]:
         check_question(query)
-        vector: list[float] | None = None
+        depth = first = 0
         if self._plain is not None:
             vector = await self._judge.embeddings.aembed_query(query)
-            documents = await _asearch(self._plain, vector, kwargs)
+            depth = first = _depth(self._plain, kwargs)
+            documents = await asyncio.to_thread(_search, self._plain, vector, kwargs)
+            judged = await self._judge.ajudge(query, documents, vector)
+            while deeper := self._judge.majority.deeper(judged.verdict, depth, first):
+                depth = deeper
+                documents = await asyncio.to_thread(_search, self._plain, vector, kwargs, depth)
+                judged = await self._judge.ajudge(query, documents, vector)
         else:
             config = {"callbacks": run_manager.get_child()}
             documents = await self.retriever.ainvoke(query, cast("Any", config), **kwargs)
-        judged = await self._judge.ajudge(query, documents, vector)
-        await aannounce(judged.verdict, run_manager.get_child())
-        return judged.kept[: self.limit]
+            judged = await self._judge.ajudge(query, documents)
+        given, refusal = await asyncio.to_thread(self._judge.settle, judged, depth, first)
+        await aannounce(given.verdict, run_manager.get_child())
+        if refusal is not None:
+            raise refusal
+        return self._at_most(given, first)
+
+    def _at_most(self, given: JudgedDocuments, first: int) -> JudgedDocuments:
+        """As many as the caller wants, which a deeper search does not raise."""
+        most = self.limit if self.limit is not None else first or None
+        return JudgedDocuments(given[:most], given.verdict)
 
 
 def _plain(retriever: VectorStoreRetriever) -> VectorStoreRetriever | None:
@@ -178,16 +240,22 @@ def _plain(retriever: VectorStoreRetriever) -> VectorStoreRetriever | None:
     return retriever if retriever.search_type == "mmr" and has_mmr else None
 
 
+def _depth(retriever: VectorStoreRetriever, kwargs: Mapping[str, Any]) -> int:
+    """How many documents the retriever asks its store for."""
+    return int({"k": _LANGCHAINS_K, **retriever.search_kwargs, **kwargs}["k"])
+
+
 def _search(
-    retriever: VectorStoreRetriever, vector: list[float], kwargs: Mapping[str, Any]
+    retriever: VectorStoreRetriever,
+    vector: list[float],
+    kwargs: Mapping[str, Any],
+    depth: int | None = None,
 ) -> list[Document]:
     store, options = unwrapped(retriever.vectorstore), {**retriever.search_kwargs, **kwargs}
+    if depth is not None:
+        options["k"] = depth
     if retriever.search_type == "mmr":
+        if depth is not None:
+            options["fetch_k"] = max(options.get("fetch_k", 0), 2 * depth)
         return store.max_marginal_relevance_search_by_vector(vector, **options)
     return store.similarity_search_by_vector(vector, **options)
-
-
-async def _asearch(
-    retriever: VectorStoreRetriever, vector: list[float], kwargs: Mapping[str, Any]
-) -> list[Document]:
-    return await asyncio.to_thread(_search, retriever, vector, kwargs)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
+import numpy as np
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import InMemoryVectorStore, VectorStore
 
-from ragshield.protocols import Encoder
+from ragshield.protocols import Encoder, StoreFacts
 from ragshield.records import MetaValue, Passage
+from ragshield.retriever import SMALL
 from ragshield.supplied import encoder_named
 
 StoredVectors: TypeAlias = Callable[[Sequence[str]], Mapping[str, Sequence[float]]]
@@ -121,6 +123,27 @@ def first_page(vectorstore: VectorStore, n: int) -> tuple[list[Document], list[A
         ]
         return [document for document, _ in kept], [vector for _, vector in kept]
     return None
+
+
+def facts_of(vectorstore: VectorStore | None, embeddings: Embeddings) -> StoreFacts:
+    """What can be told cheaply of a store; a shield is held against it.
+
+    The encoder's name is known for `EncoderEmbeddings` only (which load it for that), the
+    rest for Chroma and InMemoryVectorStore.
+    """
+    name = embeddings.encoder.name if isinstance(embeddings, EncoderEmbeddings) else None
+    n: int | None = None
+    if isinstance(vectorstore, InMemoryVectorStore):
+        n = len(vectorstore.store)
+    elif vectorstore is not None and is_chroma(vectorstore):
+        n = int(cast("Any", vectorstore)._collection.count())
+    if vectorstore is None or n is None:
+        return StoreFacts(encoder=name)
+    page = first_page(vectorstore, n if n <= SMALL else 1)
+    rows = page[1] if page is not None else []
+    matrix = np.array(rows, dtype=np.float32) if len(rows) else None
+    dim = None if matrix is None else matrix.shape[1]
+    return StoreFacts(n, dim, name, matrix if n <= SMALL else None)
 
 
 def searches_by_vector(vectorstore: VectorStore) -> bool:

@@ -18,7 +18,12 @@ def test_it_drops_what_the_defenders_drop_and_changes_nothing_else(
     kept = PoisonFilter(defenders=defender, vectorstore=vectorstore).compress_documents(
         given, question
     )
-    assert kept == [given[0], given[2], given[3]]
+    assert [(d.id, d.page_content) for d in kept] == [
+        (d.id, d.page_content) for d in (given[0], given[2], given[3])
+    ]
+    marks = {"ragshield_status": "filtered", "ragshield_suspicion": 0.1}
+    assert kept[0].metadata == {"source": "https://a.org", "page": 0, **marks}
+    assert given[0].metadata == {"source": "https://a.org", "page": 0}
 
 
 def test_with_a_vectorstore_only_the_question_is_embedded(

@@ -18,12 +18,33 @@ def ids(documents):
     return [document.id for document in documents]
 
 
-def test_only_kept_documents_come_back_unchanged_and_in_order(
+def bare(documents):
+    """Without what the guard wrote into the metadata."""
+    return [
+        document.model_copy(
+            update={
+                "metadata": {
+                    key: value
+                    for key, value in document.metadata.items()
+                    if not key.startswith("ragshield_")
+                }
+            }
+        )
+        for document in documents
+    ]
+
+
+def test_only_kept_documents_come_back_in_order_and_say_how_they_were_judged(
     vectorstore, defender, question, make_documents
 ):
     guarded = GuardedRetriever.from_vectorstore(vectorstore, k=5, defenders=defender)
     by_id = {document.id: document for document in make_documents()}
-    assert guarded.invoke(question) == [by_id["a"], by_id["c"], by_id["d"]]
+    found = guarded.invoke(question)
+    assert bare(found) == [by_id["a"], by_id["c"], by_id["d"]]
+    assert [(d.metadata["ragshield_status"], d.metadata["ragshield_suspicion"]) for d in found] == [
+        ("filtered", 0.1)
+    ] * 3
+    assert vectorstore.get_by_ids(["a"])[0].metadata == by_id["a"].metadata
 
 
 def test_no_passage_is_embedded_and_the_question_once(vectorstore, defender, question, embeddings):
@@ -64,7 +85,7 @@ def test_a_vector_store_retriever_given_as_it_is_is_searched_by_vector(
     ]
     embeddings.forget()
     found = GuardedRetriever(retriever=inner, defenders=defender).invoke(question)
-    assert found == expected
+    assert bare(found) == expected
     assert (embeddings.questions, embeddings.documents) == ([question], [])
 
 
@@ -82,7 +103,7 @@ def test_options_of_the_search_are_kept(vectorstore, defender, question):
 
 
 def test_a_deeper_search_fills_up_what_was_dropped(vectorstore, defender, question):
-    shallow = GuardedRetriever.from_vectorstore(vectorstore, k=2, defenders=defender)
+    shallow = GuardedRetriever.from_vectorstore(vectorstore, k=2, defenders=defender, max_depth=1)
     assert shallow.invoke(question) == []
     deep = GuardedRetriever.from_vectorstore(vectorstore, k=2, defenders=defender, depth=4)
     assert ids(deep.invoke(question)) == ["a", "c"]
@@ -185,7 +206,7 @@ def test_documents_without_ids_never_get_another_documents_vector(
         defenders=defender,
         vectorstore=memory_store,
     )
-    assert guarded.invoke(question) == given
+    assert bare(guarded.invoke(question)) == given
     (seen,) = defender.retrievals
     assert [hit.id for hit in seen] == ["#0'", "#0", "#2"]
     np.testing.assert_allclose(seen.vectors[0], embeddings._vector("the mill"), rtol=1e-6)
