@@ -60,12 +60,14 @@ class Guidance:
         meaning: what such a passage does.
         advice: what to do about it.
         taxonomy: ids that apply where a finding names none.
+        severity: 0 to 10, as code scanning sorts by it: how bad it is if true.
     """
 
     title: str
     meaning: str
     advice: str
     taxonomy: tuple[str, ...]
+    severity: float
 
 
 def entry(identifier: str) -> Entry:
@@ -77,7 +79,7 @@ def guidance(detector: str) -> Guidance:
     """What findings of this detector mean, and what to do; a general text for others."""
     told = _data()["detectors"]
     found = told.get(detector, told["default"])
-    return Guidance(found["title"], found["meaning"], found["advice"], tuple(found["taxonomy"]))
+    return Guidance(**{**found, "taxonomy": tuple(found["taxonomy"])})
 
 
 def is_known(detector: str) -> bool:

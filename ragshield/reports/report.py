@@ -107,7 +107,7 @@ class Report:
     Attributes:
         url: the store's, without a password.
         listed: findings to show, ranked.
-        n_findings: findings there are; more than are listed where the list was cut.
+        every: all findings, those too that a limit keeps off the list.
         n_passages: passages read.
         n_suspicious: of those, with a finding that says so.
         n_unreadable: of those, that could not be judged.
@@ -122,11 +122,12 @@ class Report:
         has_baseline: whether findings were compared with an earlier report.
         beside: for a passage's id, stored passages near it, nearest first.
         map: where the passages lie, in two dimensions; None without vectors.
+        placed: ids of the passages that the map's points stand for, in their order.
     """
 
     url: str
     listed: tuple[Listed, ...]
-    n_findings: int
+    every: tuple[Listed, ...] = field(repr=False)
     n_passages: int
     n_suspicious: int
     n_unreadable: int
@@ -141,6 +142,12 @@ class Report:
     has_baseline: bool = False
     beside: Mapping[str, Sequence[Beside]] = field(default_factory=dict, repr=False)
     map: StoreMap | None = field(default=None, repr=False)
+    placed: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def n_findings(self) -> int:
+        """Findings there are; more than are listed where the list was cut."""
+        return len(self.every)
 
     def cards(self) -> tuple[Card, ...]:
         """Findings that share a passage or a group, together; the worst card first."""
