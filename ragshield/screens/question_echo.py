@@ -152,8 +152,9 @@ class QuestionEcho:
             if one_text:
                 suspicion *= 0.5  # copies of one text: a duplicate, not a chorus
             suspicion *= echo.specific
-            if not echo.leading and echo.n_questions > 1:
-                suspicion *= 0.6  # one question of many: an interview, a form
+            if not echo.leading:
+                # One question of many is an interview or a form; one alone, often a link.
+                suspicion *= 0.6 if echo.n_questions > 1 else 0.65
             reason = (
                 f'{n} passages carry the same question "{_short(question)}" '
                 f"and go on to answer it ({restated:.0%} of its words restated)"

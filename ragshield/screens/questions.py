@@ -20,6 +20,9 @@ _ASKING = frozenset(
     """who whom whose what which when where why how is are was were am do does did can could will
     would shall should may might has have had who's what's where's""".split()
 )
+_WH = frozenset("who whom whose what which when where why how who's what's where's".split())
+# "Can be simple", "did not", "is also": the rest of a sentence, not a question.
+_GOES_ON = frozenset("be been not also only to then therefore usually often never".split())
 _PREPOSITIONS = frozenset("in on at for of to from by during with under about into".split())
 
 
@@ -43,8 +46,10 @@ class Echo:
 
     @property
     def specific(self) -> float:
-        """Less than 1 for "Where was she born?": one content word asks about nobody."""
-        return 1.0 if len(keys(words(self.question))) > 1 else 0.5
+        """Less than 1 for "Where was she born?", which asks about nobody, and "RAID or LVM?"."""
+        tokens = words(self.question)
+        asks = (bool(tokens) and tokens[0] in _ASKING) or not _WH.isdisjoint(tokens)
+        return 1.0 if asks and len(keys(tokens)) > 1 else 0.5
 
 
 def echoes(text: str) -> list[Echo]:
@@ -87,7 +92,7 @@ def _asks(part: str) -> bool:
         return False
     if first[0] in _PREPOSITIONS:
         return len(first) > 1 and first[1] in {"what", "which", "whose", "whom"}
-    return first[0] in _ASKING
+    return first[0] in _ASKING and first[-1] not in _GOES_ON
 
 
 def restated(question: str, window: Sequence[str]) -> float:
