@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ragshield.records import Action, Batch, Finding, Passage
-from ragshield.screens.wordings import load, matches, read, reason_of, together
+from ragshield.screens.wordings import Match, load, matches, read, reason_of, together
 
 MIN_SHOWN = 0.25
 """Findings below this suspicion are not worth a line."""
@@ -49,7 +49,7 @@ class RefusalBlocker:
         return [finding for finding in found if finding is not None]
 
     def _judge(self, passage: Passage) -> Finding | None:
-        found = matches(read(passage.text), load("refusals")["refusal"])
+        found = refusals(passage.text)
         suspicion = round(together([match.wording.weight for match in found]), 4)
         if suspicion < MIN_SHOWN:
             return None
@@ -65,3 +65,8 @@ class RefusalBlocker:
                 "taxonomy": list(TAXONOMY),
             },
         )
+
+
+def refusals(text: str) -> list[Match]:
+    """The refusal wordings in a text; `hidden-text` asks the same of what was hidden."""
+    return matches(read(text), load("refusals")["refusal"])
