@@ -6,11 +6,11 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 
-.PHONY: demo test check format bench clean help
+.PHONY: demo test check format bench bench-guard clean help
 .DEFAULT_GOAL := help
 
 help:  ## Show what there is.
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 # One stamp per set of requirements: an install runs again only when they change.
 $(VENV)/.demo-installed: pyproject.toml constraints.txt
@@ -49,6 +49,10 @@ bench: $(VENV)/.dev-installed  ## Benchmarks on real data; benchmarks/README.md 
 	@$(BIN)/python benchmarks/guard.py
 	@$(BIN)/python benchmarks/calibration.py
 	@$(BIN)/python benchmarks/demand.py
+
+bench-guard: $(VENV)/.dev-installed  ## The guard's benchmark alone (QUICK=1: a few questions, two minutes).
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	@$(BIN)/python benchmarks/guard.py $(if $(QUICK),--quick)
 
 clean:  ## Remove what the commands above made.
 	rm -rf $(VENV) $(DEMO) build dist .cache *.egg-info
