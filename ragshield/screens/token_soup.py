@@ -1,0 +1,196 @@
+"""Passages with words that form no sentence: text optimised against an encoder."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from ragshield.records import Action, Batch, Finding, Passage
+from ragshield.screens.wordings import quoted
+from ragshield.text import STOP_WORDS
+
+MIN_SHOWN = 0.25
+"""Findings below this suspicion are not worth a line."""
+
+TAXONOMY = ("AML.T0066", "LLM08:2025", "LLM09:2026")
+"""MITRE ATLAS Retrieval Content Crafting; OWASP embedding weaknesses, with the year."""
+
+READ_CHARS = 400_000
+"""Longer passages are read from both ends, half of this from each."""
+
+_PIECE = re.compile(r"(?:(?<=\s)|^)##(?=[a-z])|[^\W\d_]+(?:'[^\W\d_]+)?|\d+|\n|  +|[^\w\s]|_")
+_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
+_LATIN = re.compile("[a-z\u00df-\u024f\u1ea0-\u1ef9']+$")
+_OTHER_SCRIPT = re.compile("[\u0370-\u1dff\u2e80-\ud7ff]")
+# A quotation mark with a blank on either side quotes nothing.
+_LONE_QUOTES = re.compile(r"(?<=\s)[\u201c\u201d\u201e](?=\s)")
+# What each piece adds to a run; a run ends where it has lost all that it had gained.
+_NEW_WORD = 1.0
+_CAPITAL = 0.3  # names and headings
+_FOREIGN = 0.4  # a language that is recognised, or letters with marks
+_FUNCTION_WORD = -3.0
+_PUNCTUATED = -2.0
+_LINE_END = -3.0
+_NUMBER = -0.3
+_LETTER = -0.5
+_STRAY = 0.5  # a word of another script amid Latin words
+_WORD_PIECE = 2.0
+# Length of the worst run, in new words, and what it means. Honest English text of dictionaries
+# and manuals reaches 6 in one passage of a hundred and 9.5 in one of three thousand.
+_LENGTHS = (5.0, 6.0, 9.5, 12.0, 16.0, 24.0, 40.0)
+_MEANS = (0.0, 0.2, 0.5, 0.75, 0.9, 0.97, 0.99)
+_MIN_FOREIGN_WORDS = 4
+_MAX_OTHER_SCRIPT = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The stretch of a text that is least like language.
+
+    Attributes:
+        length: new words in it, less what speaks for language.
+        start: offset of its first character.
+        end: offset behind its last.
+        n_pieces: `##` marks of a tokenizer in the whole text.
+    """
+
+    length: float
+    start: int
+    end: int
+    n_pieces: int
+
+
+class TokenSoup:
+    """Passages with a run of words that no grammar holds together (HotFlip, jamming, triggers).
+
+    Sentences need function words, punctuation and repetition; tokens chosen by a gradient
+    have none of them. The worst run of a passage is found in one pass: each new word makes it
+    longer, each function word of thirty-odd languages, each mark, line end or repeated word
+    shortens it. Names, words in a recognised other language and words with accents count
+    less; marks of a word-piece tokenizer (`##`) count more. Each passage is judged by itself,
+    without a language model. Suspicion says how sure it is that the run is no language; a
+    keyword list or a menu on one line looks the same.
+
+    Source: the form of HotFlip passages: PoisonedRAG (white box), arXiv 2402.07867; Zhong et
+    al., corpus poisoning, arXiv 2310.19156; Phantom, arXiv 2405.20485; jamming, arXiv
+    2406.05870. Detection by perplexity as in the first three.
+    Differs: no language model computes a perplexity; short runs (below nine words) and soup
+    written in capitals pass.
+
+    Args:
+        drop_from: suspicion in (0, 1] from which the finding's action is DROP.
+
+    Raises:
+        ValueError: drop_from out of its range.
+    """
+
+    name: ClassVar[str] = "token-soup"
+
+    def __init__(self, *, drop_from: float = 0.5) -> None:
+        if not 0 < drop_from <= 1:
+            raise ValueError(f"drop_from is {drop_from}; it must be in (0, 1]")
+        self.drop_from = drop_from
+
+    def screen(self, batch: Batch) -> list[Finding]:
+        """Findings in the batch's order, at most one per passage; reads no vectors."""
+        found = (self._judge(passage) for passage in batch.passages)
+        return [finding for finding in found if finding is not None]
+
+    def _judge(self, passage: Passage) -> Finding | None:
+        text = passage.text
+        if len(text) > READ_CHARS:
+            text = f"{text[: READ_CHARS // 2]}\n{text[-READ_CHARS // 2 :]}"
+        run = worst_run(text)
+        suspicion = round(float(np.interp(run.length, _LENGTHS, _MEANS)), 4)
+        if suspicion < MIN_SHOWN:
+            return None
+        pieces = f" and {run.n_pieces} marks of a tokenizer (##)" if run.n_pieces else ""
+        quote = quoted(text[run.start : run.end])
+        return Finding(
+            passage.id,
+            suspicion,
+            self.name,
+            Action.DROP if suspicion >= self.drop_from else Action.KEEP,
+            f'has a run of words that forms no sentence{pieces} ("{quote}")',
+            evidence={
+                "run_length": round(run.length, 1),
+                "run_chars": [run.start, run.end],
+                "word_pieces": run.n_pieces,
+                "quotes": [quote],
+                "taxonomy": list(TAXONOMY),
+            },
+        )
+
+
+def worst_run(text: str) -> Run:
+    """The run of pieces with the largest sum, in one pass over the text."""
+    function_words, foreign_only = _function_words()
+    text = text.replace("\u2019", "'")
+    vocabulary = {word.lower() for word in _WORD.findall(text)}
+    foreign = max(len(vocabulary & words) for words in foreign_only)
+    per_word = _FOREIGN if foreign >= _MIN_FOREIGN_WORDS else _NEW_WORD
+    n_other = len(_OTHER_SCRIPT.findall(text))
+    stray = _STRAY if n_other <= _MAX_OTHER_SCRIPT * len(text) else _PUNCTUATED
+    best, first, last, n_pieces = 0.0, 0, 0, 0
+    run, start = 0.0, 0
+    seen: set[str] = set()
+    for match in _PIECE.finditer(text):
+        piece = match.group()
+        word = piece.lower()
+        if piece == "##":
+            gain = _WORD_PIECE
+            n_pieces += 1
+        elif piece[0].isspace():
+            gain = _LINE_END
+        elif piece.isdigit():
+            gain = _NUMBER
+        elif not piece[0].isalpha():
+            lone = not text.isascii() and _LONE_QUOTES.match(text, match.start())
+            gain = 0.0 if lone else _PUNCTUATED
+        elif word in function_words:
+            gain = _FUNCTION_WORD
+        elif not _LATIN.match(word):
+            gain = stray
+        elif len(word) == 1:
+            gain = _LETTER
+        elif word in seen:
+            gain = 0.0
+        elif piece != word:
+            gain = _CAPITAL
+        else:
+            gain = per_word if word.isascii() else _FOREIGN
+        if run <= 0:
+            if gain <= 0:
+                continue
+            run, start = 0.0, match.start()
+            seen.clear()
+        run += gain
+        seen.add(word)
+        if run > best:
+            best, first, last = run, start, match.end()
+    return Run(best, first, last, n_pieces)
+
+
+@cache
+def _function_words() -> tuple[frozenset[str], tuple[frozenset[str], ...]]:
+    """All function words, and for each language but English those that are not English, too."""
+    text = Path(__file__).with_name("function_words.txt").read_text(encoding="utf-8")
+    lines = [line.split()[1:] for line in text.splitlines() if not line.startswith("#")]
+    languages = [frozenset(words) for words in lines if words]
+    # Short or English-looking words occur in English text by chance and prove nothing.
+    english = STOP_WORDS | _ALSO_ENGLISH
+    own = tuple(frozenset(w for w in words if len(w) > 1) - english for words in languages)
+    return STOP_WORDS.union(*languages), own
+
+
+_ALSO_ENGLISH = frozenset(
+    """a at be but den des die do een el en era es et ex fan for fur have her het hit in is it
+    la le les lo los man me men met mi min non nor not of om on or per plus pot pro que se si
+    so sin son sub sun sur te to un us van vi via was war wat wie you de da al das del di ang
+    may si na lui mai air dan dar don ne no pe pod pour os hat""".split()
+)
