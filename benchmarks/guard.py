@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import sys
 import time
 import zlib
@@ -289,6 +290,21 @@ def measure(bench: Bench, sections: list[str]) -> dict[str, Any]:
     return result
 
 
+def as_json(result: dict[str, Any]) -> str:
+    """Indented, but each innermost record on one line, numbers to six digits."""
+    text = json.dumps(_rounded(result), indent=1)
+    flat = re.sub(r"\{[^{}\[\]]*\}", lambda found: " ".join(found.group().split()), text)
+    return flat + "\n"
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_rounded(inner) for inner in value]
+    return round(value, 6) if isinstance(value, float) else value
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, help="folder of guard.md, guard.json and details")
@@ -303,7 +319,7 @@ def main() -> None:
     check_writable(out / "guard.json")
     result = measure(Bench(args.cache, quick=args.quick), args.only or list(SECTIONS))
     with writing(out / "guard.json") as file:
-        json.dump(result, file, indent=1)
+        file.write(as_json(result))
     with writing(out / "guard.md") as file:
         file.write(markdown(result))
     with writing(out / "guard_details.md") as file:

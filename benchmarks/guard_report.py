@@ -87,8 +87,10 @@ def _below(result: dict[str, Any]) -> Iterator[str]:
     if "families" in result or "clean" in result:
         yield "## Where it stays below its targets"
         yield (
-            "Poison recall by regime and dose, uncalibrated / calibrated on the store, family, kin "
-            "and dataset held out; only what is below .95 (.97 where poison is the majority)."
+            "Poison recall by regime and dose, fused / calibrated on the store, family, kin and "
+            "dataset held out; only what is below .95 (.97 where poison is the majority). A fit "
+            "that has not seen an attack's make is what a new attack meets; the weights that "
+            "ship have seen these."
         )
         yield below(result)
     if limits := result.get("limits"):
@@ -229,11 +231,27 @@ def _clean(result: dict[str, Any]) -> Iterator[str]:
     yield table(["set", "fused", store, "stated", others, "stated", "budget"], lines)
     yield "## The evidence itself, alone among other topics, dataset held out"
     yield "Loss counts the labelled evidence only: where it is lost, so is the answer."
-    evidence = result["evidence"]
-    for name, found in evidence.items():
-        shown = {k: v for k, v in found.items() if "no attack" in k or "poisonedrag" in k}
-        yield f"{name[:1].upper()}{name[1:]}:"
-        yield rates(shown, ("recall", "loss", "exact"))
+    yield from _evidence(result["evidence"])
+
+
+def _evidence(tables: dict[str, Any]) -> Iterator[str]:
+    """Evidence lost without an attack and beside PoisonedRAG, and the recall there."""
+    for guard, found in tables.items():
+        sets: dict[str, dict[str, str]] = {}
+        for name, cell in found.items():
+            regime, dataset, attack, *dose = name.split(" / ")
+            if attack == "no attack":
+                shown, column = full(cell["loss"], 2), attack
+            elif attack in ("poisonedrag", "poisonedrag with question"):
+                shown = f"{short(cell['recall'])} / {short(cell['loss'])}"
+                column = f"{dose[0]}{'+q' if attack.endswith('question') else ''}"
+            else:
+                continue
+            sets.setdefault(f"{regime} / {dataset}", {})[column] = shown
+        columns = ["no attack", *sorted({c for row in sets.values() for c in row} - {"no attack"})]
+        yield f"{guard[:1].upper()}{guard[1:]}; PoisonedRAG: recall / loss of the evidence."
+        lines = [[name, *(row.get(c, "-") for c in columns)] for name, row in sets.items()]
+        yield table(["set", *columns], lines)
 
 
 def details(result: dict[str, Any]) -> str:
@@ -248,10 +266,14 @@ def details(result: dict[str, Any]) -> str:
         ("Signal by itself", result.get("alone", {})),
         ("By attack family", result.get("families", {})),
         ("Adaptive attackers", result.get("adaptive", {})),
+        ("Evidence among other topics", result.get("evidence", {})),
     ):
         for name, cells in tables.items():
             ordered = dict(sorted(cells.items(), key=lambda item: _where(item[0])))
-            parts += [f"## {title}: {name}", rates(ordered, ALL)]
+            parts += [
+                f"## {title}: {name}",
+                rates(ordered, [m for m in ALL if m in next(iter(cells.values()))]),
+            ]
     if "datasets" in result:
         parts += ["## By dataset, dataset held out", rates(result["datasets"], ALL)]
         for name, cells in result["train_on_one"].items():

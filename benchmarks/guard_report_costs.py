@@ -112,7 +112,8 @@ def overhead(result: dict[str, Any]) -> Iterator[str]:
         f"A Chroma collection of {found['n_passages']:,} passages on disk, k = {found['k']}; each "
         "question asked of the retriever alone and of the guarded one, in turns, in one run. The "
         "default guard searches deeper than k (20) and reads the stored vectors. `added` is the "
-        "median of the paired differences with its 95 % interval; share: added / alone."
+        "median of the paired differences with its 95 % interval; share: added / alone. Reading 20 "
+        f"stored vectors by id takes {found['reading_ms']:.2f} ms of it."
     )
     yield table(
         ["setting", "alone, ms", "guarded, ms", "added, ms", "share", "n"],

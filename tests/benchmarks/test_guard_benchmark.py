@@ -177,7 +177,7 @@ def test_what_was_not_counted_is_a_dash_and_never_zero() -> None:
 def test_families_below_target_are_named_with_numbers_and_a_reason() -> None:
     result = _result({"gpt4 / a 1": (0.4, 0.0), "pia / a 1": (1.0, 0.0), "gpt4 / b 5": (0.96, 0.0)})
     text = below(result)
-    assert "**gpt4**: a 1: .40 / .40; b 5: .96 / .96." in text
+    assert "| gpt4 | a 1: .40 / .40; b 5: .96 / .96 |" in text
     assert reason("gpt4") in text
     assert "pia" not in text
     assert reason("unheard") == "No reason is known yet."
