@@ -12,24 +12,15 @@ from ragshield.attacks.templates import table
 _WORD = re.compile(r"[^\W\d_]{4,}")
 
 
-def kept_spans(text: str, kept: Sequence[str]) -> list[tuple[int, int]]:
-    """Where the kept phrases stand in the text, whatever their case and blanks."""
-    spans = []
-    for phrase in kept:
-        if phrase.strip():
-            pattern = r"\s+".join(map(re.escape, phrase.split()))
-            spans += [m.span() for m in re.finditer(pattern, text, flags=re.IGNORECASE)]
-    return spans
-
-
 def changeable(text: str, pattern: re.Pattern[str], kept: Sequence[str]) -> list[re.Match[str]]:
-    """Matches that do not touch a kept phrase, in order."""
-    spans = kept_spans(text, kept)
-    return [
-        match
-        for match in pattern.finditer(text)
-        if not any(match.start() < end and start < match.end() for start, end in spans)
-    ]
+    """Matches that touch no kept phrase, whatever its case and blanks, in order."""
+    covered = bytearray(len(text))
+    for phrase in {" ".join(phrase.split()).lower() for phrase in kept}:
+        if phrase:
+            inside = r"\s+".join(map(re.escape, phrase.split()))
+            for match in re.finditer(inside, text, flags=re.IGNORECASE):
+                covered[match.start() : match.end()] = b"\1" * len(match.group())
+    return [m for m in pattern.finditer(text) if not any(covered[m.start() : m.end()])]
 
 
 def replaced(text: str, changes: Sequence[tuple[re.Match[str], str]]) -> str:
