@@ -50,9 +50,10 @@ def fact_edit(text: str, edit: Edit, others: Sequence[str], rng: np.random.Gener
         found = [m for m in _NUMBER.finditer(text) if m.span() not in years]
         return _at(text, found, _number, rng)
     if edit == "name":
-        borrowed = [name for other in others for name in _NAME.findall(other) if name not in text]
+        own = [m for m in _NAME.finditer(text) if not _MONTH.fullmatch(m.group())]
+        borrowed = [name for other in others for name in _names(other) if name not in text]
         names = borrowed or [n for n in table("decoys.toml")["name"] if n not in text]
-        return _at(text, [*_NAME.finditer(text)], lambda _, r: names[r.integers(len(names))], rng)
+        return _at(text, own, lambda _, r: names[r.integers(len(names))], rng)
     if found := [*_NOT.finditer(text)]:
         return _at(text, found, lambda _, __: "", rng)
     return _at(text, [*_VERB.finditer(text)], lambda verb, _: f"{verb} not", rng)
@@ -71,6 +72,10 @@ def decoys(value: str, n: int, rng: np.random.Generator) -> list[str]:
     kind = "name" if value[:1].isupper() else "phrase"
     words = [word for word in table("decoys.toml")[kind] if word.lower() != value.lower()]
     return [words[i] for i in rng.permutation(len(words)).tolist()][:n]
+
+
+def _names(text: str) -> list[str]:
+    return [name for name in _NAME.findall(text) if not _MONTH.fullmatch(name)]
 
 
 def _at(

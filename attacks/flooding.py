@@ -50,7 +50,7 @@ class Flooding:
         check_target(self.name, target)
         data = table("flooding.toml")
         genres, claims = shuffled(data["genres"], rng), statements(target, rng)
-        wordings = ["{question}", *shuffled(data["wordings"], rng)]
+        wordings = shuffled(data["wordings"], rng)
         if self._n > len(genres):
             raise UsageError(
                 f"{self.name}: n is {self._n}; there are {len(genres)} genres, lower n"
@@ -59,7 +59,7 @@ class Flooding:
         more = {"topic": topic}
         made = []
         for index, genre in enumerate(genres[: self._n]):
-            wording = filled(wordings[index % len(wordings)], target, more=more)
+            wording = wordings[(index - 1) % len(wordings)] if index else "{question}"
             claim = claims[index % len(claims)]
             made.append(
                 crafted(
@@ -67,7 +67,7 @@ class Flooding:
                     target,
                     index,
                     variant=genre["name"],
-                    retrieval_part=wording if self._prefix else "",
+                    retrieval_part=filled(wording, target, more=more) if self._prefix else "",
                     generation_part=filled(genre["text"], target, more={**more, "claim": claim}),
                     verified=None,
                     joint=" ",

@@ -28,6 +28,7 @@ HONEST = (
 )
 # What an attack does not say of itself; every other one states the wrong answer in each passage.
 DENIES = {"refusal-blocker", "garag"}
+NEED_A_STORE = {"adaptive", "edited-fact"}
 SPREADS = {"multi-answer", "split-payload", "edited-fact"}
 
 
@@ -153,12 +154,11 @@ def test_a_right_answer_is_refused_as_the_wrong_one(name, attack) -> None:
 @pytest.mark.parametrize("name", [n for n in ATTACKS if "retriever" in parameters(n)])
 def test_an_attack_that_reads_the_store_can_be_named_without_one(name) -> None:
     built = registry.build(Spec("attack", name))
-    try:
-        made = built.craft(TARGET, rng=np.random.default_rng(0))
-    except RagshieldError as error:
-        assert "pass a retriever over it" in str(error)
+    if name in NEED_A_STORE:
+        with pytest.raises(RagshieldError, match="pass a retriever over it"):
+            built.craft(TARGET, rng=np.random.default_rng(0))
     else:
-        assert made
+        assert built.craft(TARGET, rng=np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("name", ATTACKS)
