@@ -128,7 +128,7 @@ class Guard:
         while deeper := self.majority.deeper(verdict, depth, first):
             depth = deeper
             found = self.retriever.retrieve(question, depth)
-            verdict = self._inspected(found)
+            verdict = self.majority.joined(verdict, self._inspected(found))
         return found, self._settled(found, verdict, depth, first)
 
     async def _ajudged(self, question: str, k: int) -> tuple[Retrieval, Verdict]:
@@ -139,7 +139,8 @@ class Guard:
         while deeper := self.majority.deeper(verdict, depth, first):
             depth = deeper
             found = await self._afound(question, depth)
-            verdict = await asyncio.to_thread(self._inspected, found)
+            later = await asyncio.to_thread(self._inspected, found)
+            verdict = self.majority.joined(verdict, later)
         return found, await asyncio.to_thread(self._settled, found, verdict, depth, first)
 
     async def _afound(self, question: str, depth: int) -> Retrieval:

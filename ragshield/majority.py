@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, get_args
 
 from ragshield.errors import MajorityError, UsageError
-from ragshield.records import Verdict
+from ragshield.records import Action, Finding, Verdict
 
 OnMajority: TypeAlias = Literal["filter", "abstain", "refuse"]
 """What to give where honest passages may be the minority, however deep one looks.
@@ -65,6 +65,31 @@ class Majority:
         limit = self.limit(first)
         return min(2 * depth, limit) if depth < limit else None
 
+    @staticmethod
+    def joined(earlier: Verdict, later: Verdict) -> Verdict:
+        """A deeper verdict in which what an earlier one dropped stays dropped.
+
+        More hits beside them make planted passages look like the others, when those are
+        planted too: looking deeper may find more to drop, but gives nothing back.
+        """
+        before = {finding.passage_id: finding for finding in earlier.dropped}
+        n_before = len(earlier.findings)
+        findings = tuple(
+            _kept_out(before[finding.passage_id], n_before)
+            if finding.action is Action.KEEP and finding.passage_id in before
+            else finding
+            for finding in later.findings
+        )
+        if findings == later.findings:
+            return later
+        kept = tuple(hit for hit in later.kept if hit.id not in before)
+        status = later.status
+        if status in ("clean", "filtered"):
+            n_dropped = sum(finding.action is Action.DROP for finding in findings)
+            outnumbered = not kept or (n_dropped >= 2 and 2 * n_dropped >= len(findings))
+            status = "majority_assumption_violated" if outnumbered else "filtered"
+        return replace(later, findings=findings, kept=kept, status=status)
+
     def settled(self, verdict: Verdict, depth: int, first: int) -> Verdict:
         """The final verdict with what was chosen: where that is to abstain, nothing is kept."""
         if depth > first:
@@ -92,3 +117,8 @@ class Majority:
             _log.warning("%s; on_majority='%s', so %s", said, self.on_majority, given)
         elif n and not verdict.kept:
             _log.warning("all %d passages were dropped (%s): none is given", n, verdict.status)
+
+
+def _kept_out(finding: Finding, n: int) -> Finding:
+    """A finding of an earlier look, which says so: its reason compares with those hits."""
+    return replace(finding, evidence={"judged_among": n, **finding.evidence})

@@ -42,7 +42,8 @@ class Trial:
         question_id: the target question.
         defender: label of the defender; `none` = nothing removed.
         planted_poison: poisoned passages made for this question.
-        retrieved_ids: what was retrieved, best first; the same for every defender.
+        retrieved_ids: what was retrieved, best first; the same for every defender, but
+            for those that looked deeper where honest passages seemed the minority.
         retrieved_poison: how many of them are poisoned, for whatever question.
         retrieved_own_poison: how many of them are poisoned for this question.
         retrieved_clean: how many of them are clean.

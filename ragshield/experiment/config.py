@@ -2,6 +2,7 @@
 
     k = 5                        # passages that the reader is given
     depth = 20                   # passages retrieved and judged for that; left out: k
+    on_majority = "filter"       # or "abstain": look deeper where poison may outnumber
     seeds = [0, 1]               # each draws its own questions and poison
     encoder = "minilm"           # or "sentence-transformers:FOLDER"
     reader = "extractive"        # or "openai:URL#MODEL", or { name = "...", PARAMETER = ... }
@@ -33,7 +34,18 @@ from ragshield.files import read_text
 from ragshield.records import Kind, Spec
 
 _PLUGINS: Mapping[str, Kind] = {"corpus": "corpus", "attack": "attack", "defender": "defender"}
-_KEYS = ("k", "depth", "seeds", "encoder", "reader", "questions", "planted", *_PLUGINS)
+_KEYS = (
+    "k",
+    "depth",
+    "on_majority",
+    "max_depth",
+    "seeds",
+    "encoder",
+    "reader",
+    "questions",
+    "planted",
+    *_PLUGINS,
+)
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -68,7 +80,9 @@ def settings_of(table: Mapping[str, Any]) -> dict[str, Any]:
     if "corpus" not in table:
         raise UsageError('no corpus; add [[corpus]] with name = "world"')
     values: dict[str, Any] = {
-        key: table[key] for key in ("k", "depth", "questions", "planted") if key in table
+        key: table[key]
+        for key in ("k", "depth", "on_majority", "max_depth", "questions", "planted")
+        if key in table
     }
     if "seeds" in table:
         values["seeds"] = tuple(_listed(table["seeds"]))

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 from ragshield import registry
 from ragshield.errors import UsageError
+from ragshield.majority import Majority, OnMajority
 from ragshield.records import Kind, Spec
 from ragshield.results import Header
-
-if TYPE_CHECKING:
-    pass
 
 Planted: TypeAlias = Literal["all", "own"]
 
@@ -38,6 +36,12 @@ class Design:
         k: passages that the reader is given per question, at least 1.
         depth: passages retrieved and judged per question, at least k, of which the k
             best that are kept are read; None = k, as in the papers.
+        on_majority: what is read where a defender finds that honest passages may be the
+            minority: `filter` and `abstain` retrieve deeper first, as a guard does, and
+            then read what is kept or nothing. None: neither, as in the papers; what the
+            defender keeps of the first retrieval is read.
+        max_depth: passages retrieved at most when looking deeper; None: four times the
+            depth.
         seeds: each draws its own questions and poison, 0 or more.
         encoder: as `ragshield.open_encoder` takes it.
         questions: target questions drawn per corpus and seed; None = all.
@@ -54,6 +58,8 @@ class Design:
     reader: Spec = _EXTRACTIVE
     k: int = 5
     depth: int | None = None
+    on_majority: OnMajority | None = None
+    max_depth: int | None = None
     seeds: tuple[int, ...] = (0,)
     encoder: str = "minilm"
     questions: int | None = None
@@ -74,6 +80,7 @@ class Design:
             _check_count("depth", self.depth)
             if self.depth < self.k:
                 raise UsageError(f"depth is {self.depth}; it must be at least k, which is {self.k}")
+        _check_majority(self.on_majority, self.max_depth)
         if self.questions is not None:
             _check_count("questions", self.questions)
         if not self.seeds or not all(_is_count(seed, least=0) for seed in self.seeds):
@@ -83,11 +90,20 @@ class Design:
         if self.planted not in get_args(Planted):
             raise UsageError(f"planted is '{self.planted}'; it must be 'all' or 'own'")
 
+    @property
+    def majority(self) -> Majority | None:
+        """The policy of `on_majority` and `max_depth`; None where there is none."""
+        if self.on_majority is None:
+            return None
+        return Majority(self.on_majority, self.max_depth)
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values, every label with its name and parameters: what is logged and hashed."""
         return {
             "k": self.k,
             "depth": self.depth,
+            "on_majority": self.on_majority,
+            "max_depth": self.max_depth,
             "seeds": list(self.seeds),
             "encoder": self.encoder,
             "questions": self.questions,
@@ -101,6 +117,19 @@ class Design:
     def header(self) -> Header:
         """First line of a results file of this experiment, run now, here."""
         return Header.of(self.as_dict())
+
+
+def _check_majority(on_majority: OnMajority | None, max_depth: int | None) -> None:
+    if on_majority == "refuse":
+        raise UsageError(
+            "on_majority is 'refuse'; an experiment has nobody to refuse, write 'abstain'"
+        )
+    if max_depth is not None:
+        _check_count("max_depth", max_depth)
+        if on_majority is None:
+            raise UsageError("max_depth needs on_majority: 'filter' or 'abstain'")
+    if on_majority is not None:
+        Majority(on_majority, max_depth)
 
 
 def _none_first(kind: Kind, specs: Mapping[str, Spec]) -> dict[str, Spec]:

@@ -71,7 +71,7 @@ class CleanIndex:
                 found.append(np.flatnonzero(row >= limit))
         return found
 
-    def retrieve(self, asked: Asked, plot: Plot, rows: Sequence[int], *, k: int) -> Retrieval:
+    def retrieve(self, asked: Asked, plot: Plot, rows: Sequence[int], k: int) -> Retrieval:
         """The k nearest of the corpus and the plot's `rows`, as from a store of both.
 
         The result is that of a memory store filled with the corpus and then with these

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Container, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias, cast
 
 import numpy as np
 
 from ragshield import registry
+from ragshield.chain import DefenderChain
 from ragshield.encoders.open import open_encoder
 from ragshield.errors import InputError
 from ragshield.experiment.design import NONE, Design
+from ragshield.experiment.judging import Judged, judged
 from ragshield.experiment.planting import Asked, CleanIndex, Plot, craft_all
 from ragshield.metrics import answer_correct, attack_succeeded
-from ragshield.protocols import Attack, Defender, Encoder, Reader
-from ragshield.records import Corpus, Passage, Retrieval, Spec, Target, Vectors
+from ragshield.protocols import Attack, Defender, Encoder, Reader, StoreFacts
+from ragshield.records import Corpus, Passage, Spec, Target, Vectors
 from ragshield.results import Trial, TrialKey
 from ragshield.vectors import as_vectors
 
@@ -65,6 +67,7 @@ class _Run:
     ) -> None:
         self.experiment = experiment
         self.depth = experiment.depth or experiment.k
+        self.majority = experiment.majority
         self.skip = skip
         self.encoder = encoder
         self.reader = reader
@@ -75,8 +78,9 @@ class _Run:
         for label, spec in self.experiment.attacks.items():
             if label != NONE:
                 self._build(spec)
+        facts = StoreFacts(dim=self.encoder.dim, encoder=self.encoder.name)
         for spec in self.experiment.defenders.values():
-            self._build(spec)
+            DefenderChain(cast("Defender", self._build(spec))).check_store(facts)
 
     def corpus(self, label: str, spec: Spec) -> Generator[Trial, None, None]:
         corpus = cast("Corpus", self._build(spec))
@@ -92,7 +96,8 @@ class _Run:
         index = CleanIndex(corpus, self._embed(corpus.passages, f"Embedding {label}"))
         for seed, chosen in drawn.items():
             vectors = self._encode([t.question.text for t in chosen], f"Questions of {label}")
-            nearest = index.nearest(vectors, self.depth)
+            deepest = self.depth if self.majority is None else self.majority.limit(self.depth)
+            nearest = index.nearest(vectors, deepest)
             questions = [Asked(*row) for row in zip(chosen, vectors, nearest, strict=True)]
             for attack in self.experiment.attacks:
                 yield from self._attack(label, seed, attack, index, questions)
@@ -117,37 +122,40 @@ class _Run:
                 asked = question.target.question
                 own = plot.rows[asked.id]
                 planted = own if self.experiment.planted == "own" else range(len(plot.passages))
-                retrieval = index.retrieve(question, plot, planted, k=self.depth)
+                retrieve = partial(index.retrieve, question, plot, planted)
+                first = retrieve(self.depth)
                 poison = {plot.passages[row].id for row in planted}
                 own_ids = {plot.passages[row].id for row in own}
                 answers: dict[tuple[str, ...], str] = {}
                 for label in labels:
                     key = TrialKey(corpus, seed, attack, asked.id, label)
-                    yield self._trial(
-                        key, defenders[label], retrieval, question.target, poison, own_ids, answers
+                    done = judged(
+                        defenders[label],
+                        first,
+                        retrieve,
+                        depth=self.depth,
+                        majority=self.majority,
                     )
+                    yield self._trial(key, done, question.target, poison, own_ids, answers)
                     advance(1)
 
     def _trial(
         self,
         key: TrialKey,
-        defender: Defender,
-        retrieval: Retrieval,
+        done: Judged,
         target: Target,
         poison: set[str],
         own: set[str],
         answers: dict[tuple[str, ...], str],
     ) -> Trial:
-        started = time.perf_counter()
-        verdict = defender.inspect(retrieval)
-        defender_s = time.perf_counter() - started
+        verdict = done.verdict
         kept = verdict.kept_ids
         read = kept[: self.experiment.k]
         if read not in answers:  # the same passages are read once, also by a costly reader
             passages = [hit.passage for hit in verdict.kept[: self.experiment.k]]
             answers[read] = self.reader.answer(target.question.text, passages)
         answer = answers[read]
-        retrieved = tuple(hit.id for hit in retrieval)
+        retrieved = tuple(hit.id for hit in done.retrieval)
         n_poison, n_kept_poison = (sum(i in poison for i in ids) for ids in (retrieved, kept))
         return Trial(
             **key._asdict(),
@@ -163,7 +171,7 @@ class _Run:
             answer=answer,
             attack_succeeded=attack_succeeded(answer, target.wrong_answer, target.question),
             answer_correct=answer_correct(answer, target.question, target.wrong_answer),
-            defender_s=round(defender_s, 6),
+            defender_s=round(done.defender_s, 6),
         )
 
     def _plot(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -63,6 +63,10 @@ class Judged:
     documents: Sequence[Document]
     retrieval: Retrieval
     verdict: Verdict
+
+    def deeper(self, later: Judged) -> Judged:
+        """A later, deeper judgement, in which what this one dropped stays dropped."""
+        return replace(later, verdict=Majority.joined(self.verdict, later.verdict))
 
 
 class DocumentJudge:

@@ -180,7 +180,7 @@ class GuardedRetriever(BaseRetriever):
             while deeper := self._judge.majority.deeper(judged.verdict, depth, first):
                 depth = deeper
                 documents = _search(self._plain, vector, kwargs, depth)
-                judged = self._judge.judge(query, documents, vector)
+                judged = judged.deeper(self._judge.judge(query, documents, vector))
         else:
             config = {"callbacks": run_manager.get_child()}
             documents = self.retriever.invoke(query, cast("Any", config), **kwargs)
@@ -204,7 +204,7 @@ class GuardedRetriever(BaseRetriever):
             while deeper := self._judge.majority.deeper(judged.verdict, depth, first):
                 depth = deeper
                 documents = await asyncio.to_thread(_search, self._plain, vector, kwargs, depth)
-                judged = await self._judge.ajudge(query, documents, vector)
+                judged = judged.deeper(await self._judge.ajudge(query, documents, vector))
         else:
             config = {"callbacks": run_manager.get_child()}
             documents = await self.retriever.ainvoke(query, cast("Any", config), **kwargs)
