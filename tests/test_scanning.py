@@ -10,7 +10,7 @@ import pytest
 from ragshield.errors import InputError, PluginError, StoreError, UsageError
 from ragshield.findings import finding_line
 from ragshield.records import Action, Batch, Finding, Passage, Vectors
-from ragshield.scanning import scan
+from ragshield.scanning import Progress, scan
 from ragshield.stores.memory import MemoryStore
 
 QUESTION = "who built the brackwater bridge"
@@ -70,7 +70,7 @@ def poisoned(word_encoder) -> FakeStore:
 
 
 def test_planted_passages_are_ranked_and_clean_ones_are_not_listed(poisoned) -> None:
-    report = scan(poisoned)
+    report = scan(poisoned, ["near-duplicates", "question-echo"])
     assert {f.passage_id for f in report.findings} == {"p60", "p61", "p62"}
     assert report.complete
     assert report.problem is None
@@ -192,9 +192,16 @@ def test_a_screen_that_breaks_its_contract_leaves_the_scan_incomplete(poisoned) 
 
 
 def test_progress_counts_every_passage(poisoned) -> None:
-    steps: list[int] = []
-    scan(poisoned, batch_size=25, on_progress=steps.append)
-    assert steps == [25, 25, 13]
+    steps: list[Progress] = []
+    scan(poisoned, ["near-duplicates"], batch_size=25, on_progress=steps.append)
+    assert steps == [
+        Progress("read", 25, 63),
+        Progress("read", 50, 63),
+        Progress("read", 63, 63),
+        Progress("neighbours", 63, 63),
+        Progress("screens", 63, 63),
+        Progress("judge", 1, 1),
+    ]
 
 
 def test_a_finding_line_holds_every_field_and_quotes_only_when_asked() -> None:

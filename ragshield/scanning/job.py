@@ -1,0 +1,268 @@
+"""The scan itself: read, compare, screen, judge, list."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from ragshield.errors import IncompleteError, UsageError
+from ragshield.protocols import Encoder, Screen, Store, StoreScreen
+from ragshield.records import Finding, Passage
+from ragshield.scanning import known as states
+from ragshield.scanning.engines import Engine, EngineName, one_thread, open_engine
+from ragshield.scanning.judging import Fresh, health, judged
+from ragshield.scanning.order import ranked
+from ragshield.scanning.reading import Reading, prepared, read
+from ragshield.scanning.report import Progress, ScanReport, Stage
+from ragshield.screening import screens_named
+from ragshield.snapshot import neighbours
+from ragshield.snapshot.disk import DiskSnapshot
+from ragshield.snapshot.embedding import embed
+from ragshield.snapshot.layout import NO_VECTOR, UNUSABLE
+
+
+def scan(
+    store: Store,
+    screens: Sequence[Screen | str] | None = None,
+    *,
+    encoder: Encoder | None = None,
+    threshold: float | None = 0.5,
+    batch_size: int = 1024,
+    workspace: Path | None = None,
+    resume: bool = False,
+    engine: EngineName | Engine = "serial",
+    workers: int | None = None,
+    known: Path | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> ScanReport:
+    """Judge every stored passage.
+
+    The store is read once, into a workspace on disk; a passage is only unusual compared
+    with the others, and these are looked up there. A million passages with vectors of 384
+    numbers take about 4 GB of disk and 1 GB of memory. The store's own vectors are used;
+    nothing that has a vector is embedded again.
+
+    Args:
+        store: an open store; only read.
+        screens: screens or their registry names; None for all that are installed.
+        encoder: embeds passages of a store that holds no vectors. Without it those are
+            compared by their words, and a note says so.
+        threshold: suspicion in [0, 1] from which a finding is listed; None lists all.
+        batch_size: passages per read.
+        workspace: folder to keep what was read in; None for a temporary one, deleted when
+            the report is closed. It holds copies of all texts: treat it as the store.
+        resume: go on with the scan that was cut off in `workspace`.
+        engine: where the work is done; the findings are the same. With processes, a script
+            must scan under `if __name__ == "__main__":`.
+        workers: of the engine; None for one per core.
+        known: state of an earlier scan: only findings about passages that are new or
+            changed since are listed. Written anew after a complete scan; made if missing.
+        on_progress: told how far it is.
+
+    Returns:
+        A report; `complete` is False where reading broke off or a screen failed, and what
+        was read until then is judged.
+
+    Raises:
+        UsageError: an argument out of range, an unknown screen, a workspace in use.
+        StoreError: the store is empty, or its first passages cannot be read.
+        InputError: vectors of different widths, an encoder that cannot embed, a damaged
+            workspace or state.
+        IncompleteError: nothing could be kept in the workspace, or a worker died.
+    """
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise UsageError(f"threshold is {threshold}; it must be in [0, 1]")
+    if batch_size < 1:
+        raise UsageError(f"batch_size is {batch_size}; it must be at least 1")
+    if resume and workspace is None:
+        raise UsageError("resume needs the workspace of the scan to go on with (--workspace)")
+    chosen = screens_named(screens)
+    if known is not None:
+        states.check(known)
+    run = _Run(on_progress)
+    n_expected = store.count()
+    with _folder(workspace, resume=resume) as folder:
+        with run.step("read"):
+            reading = read(
+                store,
+                folder,
+                batch_size=batch_size,
+                temporary=workspace is None,
+                on_done=lambda done, total: run.tell("read", done, total),
+            )
+        run.seconds["store"] = reading.store_seconds
+        snapshot = run.embedded(reading, encoder)
+        fresh = None if known is None else states.new_rows(snapshot, known)
+        workshop = open_engine(engine, workers, n_expected)
+        try:
+            with one_thread():
+                recall = run.compared(snapshot, chosen, workshop)
+                findings = run.screened(snapshot, chosen, workshop, fresh)
+        finally:
+            if workshop is not engine:
+                workshop.close()
+    if known is not None and not run.problems:
+        try:
+            states.note(snapshot, known)
+        except IncompleteError as error:
+            run.problems.append(str(error))
+    listed = _listed(findings, snapshot, threshold, fresh)
+    return ScanReport(
+        url=store.url,
+        findings=(*store.configuration_findings(), *listed),
+        passages=_passages(snapshot, listed),
+        n_passages=len(snapshot),
+        n_unreadable=run.n_unreadable,
+        complete=not run.problems,
+        problem="; ".join(run.problems) or None,
+        notes=tuple(run.notes),
+        seconds=time.perf_counter() - run.started,
+        screens=tuple(run.finished),
+        threshold=threshold,
+        neighbour_recall=recall,
+        n_new=len(snapshot) if fresh is None else int(fresh.sum()),
+        seconds_by_step=run.seconds,
+        seconds_by_screen=run.seconds_by_screen,
+        snapshot=snapshot,
+    )
+
+
+class _Run:
+    """The steps of one scan, and what they leave to be said."""
+
+    def __init__(self, on_progress: Callable[[Progress], None] | None) -> None:
+        self._on_progress = on_progress
+        self.started = time.perf_counter()
+        self.problems: list[str] = []
+        self.notes: list[str] = []
+        self.finished: list[str] = []
+        self.seconds: dict[str, float] = {}
+        self.seconds_by_screen: dict[str, float] = {}
+        self.n_unreadable = 0
+
+    def tell(self, stage: Stage, done: int, total: int) -> None:
+        if self._on_progress is not None:
+            self._on_progress(Progress(stage, done, total))
+
+    @contextmanager
+    def step(self, stage: Stage) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.seconds[stage] = time.perf_counter() - started
+
+    def embedded(self, reading: Reading, encoder: Encoder | None) -> DiskSnapshot:
+        """The snapshot, with vectors if it can have any."""
+        if reading.problem is not None:
+            self.problems.append(reading.problem)
+        self.notes += reading.notes
+        snapshot, n = reading.snapshot, len(reading.snapshot)
+        if snapshot.dim is None and encoder is not None:
+            with self.step("embed"):
+                snapshot = embed(snapshot, encoder, lambda done: self.tell("embed", done, n))
+            self.notes.append(f"the store holds no vectors; embedded with {encoder.name}")
+        elif snapshot.dim is None:
+            self.notes.append(
+                "the store holds no vectors: passages were compared by their words alone"
+            )
+        elif n_missing := int(np.count_nonzero(snapshot.flags & NO_VECTOR)):
+            self.notes.append(
+                f"{n_missing} passages have no usable vector and are compared with none"
+            )
+        return snapshot
+
+    def compared(
+        self, snapshot: DiskSnapshot, screens: Sequence[Screen], engine: Engine
+    ) -> float | None:
+        """Find every passage's neighbours, if a screen asks for them."""
+        if snapshot.dim is None or not any(isinstance(x, StoreScreen) for x in screens):
+            return None
+        n = int(np.count_nonzero(snapshot.flags & UNUSABLE == 0))
+        try:
+            with self.step("neighbours"):
+                found = neighbours.find(
+                    snapshot, engine.map, lambda done: self.tell("neighbours", done, n)
+                )
+        except OSError as error:
+            raise IncompleteError(
+                f"the neighbours could not be kept in {snapshot.folder} "
+                f"({error.strerror or error}): make room there, or name a --workspace elsewhere"
+            ) from error
+        if found.n_cells and found.recall is not None:
+            self.notes.append(
+                f"{found.recall:.1%} of the {snapshot.depth} nearest of a passage were found (of "
+                f"{found.n_sampled} sampled), each looking into {found.n_probes} of "
+                f"{found.n_cells} cells"
+            )
+        return found.recall
+
+    def screened(
+        self, snapshot: DiskSnapshot, screens: Sequence[Screen], engine: Engine, fresh: Fresh
+    ) -> list[Finding]:
+        unhealthy = health(snapshot)
+        self.n_unreadable = len(unhealthy)
+        n = len(snapshot)
+        started = time.perf_counter()
+        judging = started
+
+        def on_part(done: int) -> None:
+            nonlocal judging
+            judging = time.perf_counter()
+            self.tell("screens", done, n)
+
+        judgement = judged(
+            snapshot,
+            screens,
+            engine,
+            fresh=fresh,
+            on_part=on_part,
+            on_screen=lambda done: self.tell("judge", done, len(screens)),
+        )
+        self.seconds["screens"] = judging - started
+        self.seconds["judge"] = time.perf_counter() - judging
+        self.problems += judgement.problems
+        self.finished = judgement.finished
+        self.seconds_by_screen = judgement.seconds
+        return [*unhealthy, *judgement.findings]
+
+
+@contextmanager
+def _folder(workspace: Path | None, *, resume: bool) -> Iterator[Path]:
+    """The workspace; a temporary one is deleted if the scan fails."""
+    if workspace is not None:
+        yield prepared(workspace.expanduser(), resume=resume).resolve()
+        return
+    folder = Path(tempfile.mkdtemp(prefix="ragshield-scan-"))
+    try:
+        yield folder
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _listed(
+    findings: Sequence[Finding], snapshot: DiskSnapshot, threshold: float | None, fresh: Fresh
+) -> list[Finding]:
+    """What is shown of all findings, in order."""
+    least = 0.0 if threshold is None else threshold
+    chosen = [f for f in findings if f.suspicion is None or f.suspicion >= least]
+    rows = _rows(snapshot, chosen)
+    if fresh is not None:
+        chosen = [f for f in chosen if fresh[rows[f.passage_id]]]
+    return ranked(chosen, rows.__getitem__)
+
+
+def _rows(snapshot: DiskSnapshot, findings: Sequence[Finding]) -> dict[str, int]:
+    named = list(dict.fromkeys(f.passage_id for f in findings))
+    found = zip(named, snapshot.rows_of(named), strict=True)
+    return {passage_id: row for passage_id, row in found if row is not None}
+
+
+def _passages(snapshot: DiskSnapshot, findings: Sequence[Finding]) -> dict[str, Passage]:
+    rows = list(_rows(snapshot, findings).values())
+    return {passage.id: passage for passage in snapshot.passages(rows)}
