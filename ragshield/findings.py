@@ -22,7 +22,9 @@ WITHHELD = "what the detector says quotes the passage and is withheld here"
 # Straight quotes are what screens quote with; the others are for screens of other packages.
 _QUOTED = re.compile(r'"[^"]*"|“[^”]*”')
 # Labels and ids. Any other text in the evidence may be the passage's own.
-_LABELS = frozenset({"taxonomy", "neighbours", "class", "kind", "kinds", "level", "field"})
+_LABELS = frozenset(
+    {"taxonomy", "neighbours", "class", "kind", "kinds", "level", "field", "confidence"}
+)
 _N_SHARED_WORDS = 6
 
 
@@ -89,10 +91,13 @@ def redacted_reason(finding: Finding, passage: Passage | None = None) -> str:
     A screen of another package may quote without quotation marks: a reason that still
     repeats six words of the passage in a row is withheld as a whole.
     """
-    reason = without_quotes(finding.reason)
-    if passage is not None and _repeats(reason, passage.text):
-        return WITHHELD
-    return reason
+    return redacted(finding.reason, passage)
+
+
+def redacted(said: str, passage: Passage | None = None) -> str:
+    """A sentence about a passage without what it quotes, as `redacted_reason`."""
+    plain = without_quotes(said)
+    return WITHHELD if passage is not None and _repeats(plain, passage.text) else plain
 
 
 def redacted_evidence(evidence: Mapping[str, Any]) -> dict[str, Any]:

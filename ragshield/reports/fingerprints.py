@@ -18,11 +18,12 @@ def fingerprints(
 ) -> tuple[str, ...]:
     """A fingerprint for each finding: 32 hexadecimal digits.
 
-    It depends on the store's name, the passage's id and whole text, the detector and the
-    kind it names, and on nothing else: not on the order of rows, the threshold, how much
-    text is shown, the suspicion, the other members of a group, the folder the store lies
-    in, or the machine. A passage whose text changed gives a new one on purpose: whoever
-    accepted a finding accepted that text.
+    It depends on the store's name, the passage's id and whole text, and on the detector
+    and the kind it names (where findings of several screens were fused into one: on
+    neither, since the screen that says most may change). It depends on nothing else: not
+    on the order of rows, the threshold, how much text is shown, the suspicion, the other
+    members of a group, the folder the store lies in, or the machine. A passage whose text
+    changed gives a new one on purpose: whoever accepted a finding accepted that text.
 
     Args:
         url: the store's.
@@ -34,13 +35,14 @@ def fingerprints(
     for finding in findings:
         passage = passages.get(finding.passage_id)
         own = finding.passage_id == url  # about the store itself
+        fused = "screens" in finding.evidence
         kind = finding.evidence.get("kind")
         parts = (
             VERSION,
             store,
             "" if own else finding.passage_id,
-            finding.detector,
-            kind if isinstance(kind, str) else "",
+            "" if fused else finding.detector,
+            kind if isinstance(kind, str) and not fused else "",
             "" if passage is None else passage.text,
         )
         raw.append(_hash(parts))

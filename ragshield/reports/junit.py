@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 
-from ragshield.findings import redacted_reason
 from ragshield.reports.report import Listed, Report, summary
 from ragshield.reports.visible import visible
 from ragshield.taxonomy import entry, guidance, ids_of
@@ -28,7 +27,7 @@ def as_junit(report: Report, *, quote: bool) -> str:
     n_failed = n_errors = n_skipped = 0
     for listed in report.listed:
         case = _case(suite, listed.finding.detector, visible(listed.finding.passage_id, 300))
-        reason = _reason(listed, quote=quote)
+        reason = listed.reasons(quote=quote)[0]
         if listed.known:
             n_skipped += 1
             ET.SubElement(case, "skipped", message=_xml(f"known from the baseline: {reason}"))
@@ -41,7 +40,7 @@ def as_junit(report: Report, *, quote: bool) -> str:
             case, "failure" if judged else "error", message=_xml(reason), type=_xml(kind)
         )
         fault.text = _xml(_body(listed, report, quote=quote))
-    found = {listed.finding.detector for listed in report.listed}
+    found = {name for listed in report.listed for name in listed.detectors}
     for screen in report.screens:
         if screen not in found:
             _case(suite, screen, "no findings")
@@ -85,7 +84,7 @@ def _body(listed: Listed, report: Report, *, quote: bool) -> str:
         f"passage: {visible(finding.passage_id)}",
         f"suspicion: {suspicion}",
         f"group: {finding.group or '-'}",
-        f"reason: {_reason(listed, quote=quote)}",
+        *(f"reason: {reason}" for reason in listed.reasons(quote=quote)),
         f"meaning: {about.meaning}",
         f"to do: {about.advice}",
         f"ids: {'; '.join(str(entry(i)) for i in ids_of(finding)) or '-'}",
@@ -94,11 +93,6 @@ def _body(listed: Listed, report: Report, *, quote: bool) -> str:
     if quote and listed.passage is not None:
         lines.append(f"text: {visible(listed.passage.text, 500)}")
     return "\n".join(lines)
-
-
-def _reason(listed: Listed, *, quote: bool) -> str:
-    finding = listed.finding
-    return visible(finding.reason if quote else redacted_reason(finding, listed.passage))
 
 
 def _xml(text: str) -> str:

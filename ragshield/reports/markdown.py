@@ -6,7 +6,6 @@ import html
 import re
 from collections.abc import Iterator
 
-from ragshield.findings import redacted_reason
 from ragshield.reports.report import Card, Report, summary
 from ragshield.reports.visible import visible
 from ragshield.taxonomy import all_ids_of, entry, guidance
@@ -86,10 +85,9 @@ def _row(card: Card, *, quote: bool) -> str:
     if len(ids) > _IDS_SHOWN:
         names += f"<br>… and {len(ids) - _IDS_SHOWN:,} more"
     why = []
-    for listed in card.reasons():
-        finding = listed.finding
-        reason = finding.reason if quote else redacted_reason(finding, listed.passage)
-        why.append(f"**{_plain(finding.detector)}**: {_plain(visible(reason, 400))}")
+    for listed in card.leading():
+        said = "<br>".join(_plain(visible(r, 400)) for r in listed.reasons(quote=quote))
+        why.append(f"**{_plain(listed.finding.detector)}**: {said}")
     if quote and card.listed[0].passage is not None:
         why.append(_code(visible(card.listed[0].passage.text, 200)))
     found = all_ids_of([listed.finding for listed in card.listed])

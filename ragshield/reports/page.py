@@ -32,6 +32,7 @@ def as_html(report: Report, *, quote: bool) -> str:
     """
     cards = report.cards()
     shown = cards[:CARDS_SHOWN]
+    groups = {name: card.number for card in reversed(shown) for name in card.passage_ids}
     style, script, page = _part("page.css"), _part("page.js"), _part("page.html")
     columns = ["#", "Suspicion", "Passages", "What", "Found by"]
     keys = ["n", "suspicion", "size", "", ""]
@@ -55,7 +56,7 @@ def as_html(report: Report, *, quote: bool) -> str:
         notes="".join(_notes(report, len(cards), quote=quote)),
         map=map_figure(report, shown, quote=quote),
         heads="".join(_heads(columns, keys)),
-        bodies="".join(card_body(card, report, quote=quote) for card in shown),
+        bodies="".join(card_body(card, report, groups, quote=quote) for card in shown),
         filters="".join(_filters(report)),
         empty=_empty(report) if not shown else "",
         controls="" if shown else "hidden",

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 from typing import Any
 
-from ragshield.findings import redacted_evidence, redacted_reason
+from ragshield.findings import redacted_evidence
 from ragshield.reports.report import Beside, Card, Listed, Report
 from ragshield.reports.visible import pieces, visible
 from ragshield.taxonomy import all_ids_of, entry, guidance
@@ -19,15 +19,18 @@ BESIDE_CHARS = 320
 _BESIDE_SHOWN = 6
 _QUOTED = re.compile(r'"([^"]{4,})"')
 # Said in words already, or of no use to a person.
-_NOT_FACTS = frozenset({"taxonomy", "neighbours", "similarities", "shared_words", "question"})
+_NOT_FACTS = frozenset(
+    {"taxonomy", "neighbours", "similarities", "shared_words", "question", "also"}
+)
 
 
-def card_body(card: Card, report: Report, *, quote: bool) -> str:
+def card_body(card: Card, report: Report, groups: Mapping[str, int], *, quote: bool) -> str:
     """A group as a table body of two rows: what it is, and its evidence.
 
     Args:
         card: the group.
         report: it belongs to; gives the neighbours.
+        groups: number of the group a passage is in, by its id.
         quote: False leaves out every stored text.
     """
     n = card.number
@@ -62,13 +65,13 @@ def card_body(card: Card, report: Report, *, quote: bool) -> str:
         f'<div class="excerpt" dir="auto">{escape(excerpt)}</div></th>'
         f'<td class="detectors">{detectors}</td>{state}</tr>'
         f'<tr class="detail" id="d{n}"><td colspan="{columns}">'
-        f"{_detail(card, report, quote=quote)}</td></tr></tbody>"
+        f"{_detail(card, report, groups, quote=quote)}</td></tr></tbody>"
     )
 
 
-def _detail(card: Card, report: Report, *, quote: bool) -> str:
+def _detail(card: Card, report: Report, groups: Mapping[str, int], *, quote: bool) -> str:
     members = "".join(_members(card, quote=quote))
-    near = "".join(_near(card, report, quote=quote))
+    near = "".join(_near(card, report, groups, quote=quote))
     return (
         f'<div class="why">{"".join(_reasons(card, quote=quote))}</div>'
         + (
@@ -83,9 +86,12 @@ def _detail(card: Card, report: Report, *, quote: bool) -> str:
 
 
 def _reasons(card: Card, *, quote: bool) -> Iterator[str]:
-    for listed in card.reasons():
+    for listed in card.leading():
         finding = listed.finding
-        reason = finding.reason if quote else redacted_reason(finding, listed.passage)
+        said = "".join(
+            f"<p>{escape(reason)}</p>" if nth else f"{escape(reason)}</p>"
+            for nth, reason in enumerate(listed.reasons(quote=quote))
+        )
         evidence = finding.evidence if quote else redacted_evidence(finding.evidence)
         facts = "".join(
             f"<div><dt>{escape(visible(key.replace('_', ' ')))}</dt>"
@@ -96,7 +102,7 @@ def _reasons(card: Card, *, quote: bool) -> Iterator[str]:
         level = "not judged" if finding.suspicion is None else f"{finding.suspicion:.2f}"
         yield (
             f'<div class="reason"><p><span class="tag">{escape(finding.detector)}</span> '
-            f"<b>{level}</b> {escape(visible(reason))}</p>"
+            f"<b>{level}</b> {said}"
             + (f"<details><summary>Numbers</summary><dl>{facts}</dl></details>" if facts else "")
             + "</div>"
         )
@@ -124,7 +130,7 @@ def _members(card: Card, *, quote: bool) -> Iterator[str]:
         yield f'<p class="rest">and {len(ids) - MEMBERS_SHOWN:,} more: {rest}{dots}</p>'
 
 
-def _near(card: Card, report: Report, *, quote: bool) -> Iterator[str]:
+def _near(card: Card, report: Report, groups: Mapping[str, int], *, quote: bool) -> Iterator[str]:
     inside = set(card.passage_ids)
     best: dict[str, Beside] = {}
     for passage_id in card.passage_ids[:MEMBERS_SHOWN]:
@@ -134,10 +140,17 @@ def _near(card: Card, report: Report, *, quote: bool) -> Iterator[str]:
                 best[beside.passage.id] = beside
     # What is shown on the other side already says nothing new here.
     others = [b for b in best.values() if b.passage.id not in inside]
-    others.sort(key=lambda b: (not b.named, -(b.similarity or -2), b.passage.id))
+    # Passages that nobody accuses come before those of other groups: they are what the
+    # accused one can be compared with.
+    others.sort(
+        key=lambda b: (not b.named, b.passage.id in groups, -(b.similarity or -2), b.passage.id)
+    )
     for beside in others[:_BESIDE_SHOWN]:
         near = "" if beside.similarity is None else f"<b>similarity {beside.similarity:.2f}</b>"
         tag = '<span class="tag">evidence</span>' if beside.named else ""
+        if beside.passage.id in groups:
+            n = groups[beside.passage.id]
+            tag += f'<a class="tag new" href="#g{n}">group {n}</a>'
         text = ""
         if quote:
             text = f"<blockquote>{marked(beside.passage.text, (), BESIDE_CHARS)}</blockquote>"
@@ -162,8 +175,8 @@ def _advice(card: Card) -> Iterator[str]:
         if about.title not in told:
             told.add(about.title)
             yield (
-                f"<p><b>{escape(about.title)}.</b> {escape(about.meaning)} "
-                f'<span class="do">{escape(about.advice)}</span></p>'
+                f"<p><b>{escape(about.title)}.</b> {escape(about.meaning)}<br>"
+                f'<span class="do"><b>To do:</b> {escape(about.advice)}</span></p>'
             )
 
 

@@ -36,7 +36,7 @@ def map_figure(report: Report, cards: tuple[Card, ...], *, quote: bool) -> str:
             n_shown += 1
     share = f"{drawn.share:.0%}"
     n = len(drawn.sample)
-    of = f"{n:,} of {drawn.n_rows:,} passages" if n < drawn.n_rows else f"all {n:,} passages"
+    of = f"{n:,} of {drawn.n_rows:,} passages" if n < drawn.n_rows else f"All {n:,} passages"
     return (
         '<figure class="map"><div class="canvas">'
         f'<svg id="map" viewBox="0 0 {WIDTH} {HEIGHT}" role="group" '

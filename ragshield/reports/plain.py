@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from textwrap import wrap
 from typing import Literal, NamedTuple
 
-from ragshield.findings import redacted_reason
-from ragshield.reports.report import Card, Listed, Report, summary
+from ragshield.reports.report import Card, Report, summary
 from ragshield.reports.visible import visible
 from ragshield.taxonomy import all_ids_of, entry, guidance
 
@@ -64,8 +63,9 @@ def _card(card: Card, report: Report, *, quote: bool, width: int) -> Iterator[Li
     level = "not judged   " if card.suspicion is None else f"{card.level:<8} {card.suspicion:.2f}"
     head = f"{card.number:>3}. {level}  {what}: {', '.join(card.detectors)}"
     yield Line(_cut(head, width), card.level)
-    for listed in card.reasons():
-        yield from _wrapped(_reason(listed, quote=quote), width)
+    for listed in card.leading():
+        for reason in listed.reasons(quote=quote):
+            yield from _wrapped(reason, width)
     if not card.about_store:
         for passage_id in card.passage_ids[:MEMBERS_SHOWN]:
             listed = card.worst_of(passage_id)
@@ -75,7 +75,7 @@ def _card(card: Card, report: Report, *, quote: bool, width: int) -> Iterator[Li
             yield Line(f"{_INDENT}  … and {n - MEMBERS_SHOWN} more", "dim")
     near = _near(card, report)
     if near:
-        yield Line(f"{_INDENT}nearest others in the store, by similarity", "dim")
+        yield from _wrapped("nearest in the store, by similarity", width, "dim")
         for similarity, passage_id, text in near:
             yield Line(_row(similarity, passage_id, text if quote else "", width), "dim")
     ids = all_ids_of([listed.finding for listed in card.listed])
@@ -114,11 +114,6 @@ def _advice(cards: list[Card], width: int) -> Iterator[Line]:
         yield Line("")
         yield from (Line(text, "dim") for text in wrap(f"Ids: {'; '.join(named)}.", width))
     yield Line("")
-
-
-def _reason(listed: Listed, *, quote: bool) -> str:
-    finding = listed.finding
-    return visible(finding.reason if quote else redacted_reason(finding, listed.passage))
 
 
 def _row(level: float | None, passage_id: str, text: str, width: int) -> str:

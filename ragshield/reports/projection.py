@@ -15,6 +15,7 @@ SAMPLE_ROWS = 5_000
 """Rows drawn on the map, at most, beside the ones asked for."""
 
 _STEP = 4_096
+_BLOCK, _ROUNDS = 8, 40
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,15 +61,14 @@ def project(
     mean = unit.mean(axis=0, dtype=np.float64)
     centred = unit - mean.astype(np.float32)
     spread = (centred.T @ centred).astype(np.float64)
-    values, directions = np.linalg.eigh(spread)
-    axes = directions[:, ::-1][:, :2]
-    # eigh leaves the sign open: the largest entry of each direction is made positive.
+    axes, held = _widest(spread)
+    # The sign of a direction is open: its largest entry is made positive.
     largest = np.abs(axes).argmax(axis=0)
     axes = axes * np.where(axes[largest, np.arange(axes.shape[1])] < 0, -1.0, 1.0)
     if axes.shape[1] < 2:
         axes = np.column_stack([axes, np.zeros(len(axes))])
-    total = float(values.sum())
-    share = float(values[-2:].sum() / total) if total > 0 else 0.0
+    total = float(np.trace(spread))
+    share = held / total if total > 0 else 0.0
     placed = _vectors(snapshot, list(rows))
     points = (placed - mean) @ axes
     points[~placed.any(axis=1)] = np.nan
@@ -81,6 +81,22 @@ def project(
         share=min(max(share, 0.0), 1.0),
         n_rows=n,
     )
+
+
+def _widest(spread: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """The (up to) two directions of most spread, and the spread they hold.
+
+    Orthogonal iteration: a full decomposition takes seconds for wide vectors, and a map
+    needs two directions out of hundreds.
+    """
+    dim = len(spread)
+    width = min(_BLOCK, dim)
+    block = np.linalg.qr(np.random.default_rng(0).standard_normal((dim, width)))[0]
+    for _ in range(_ROUNDS):
+        block = np.linalg.qr(spread @ block)[0]
+    values, mix = np.linalg.eigh(block.T @ spread @ block)
+    axes = (block @ mix)[:, ::-1][:, :2]
+    return axes, float(values[::-1][:2].sum())
 
 
 def _vectors(snapshot: Snapshot, rows: Sequence[int]) -> Vectors:

@@ -6,11 +6,14 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ragshield.findings import LEVELS, Level, level_of
+from ragshield.findings import LEVELS, Level, level_of, redacted
 from ragshield.records import Finding, Passage
 from ragshield.reports.fingerprints import fingerprints
 from ragshield.reports.projection import StoreMap
+from ragshield.reports.visible import visible
 from ragshield.screens.groups import join
+
+_AGREES = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,25 @@ class Listed:
     passage: Passage | None
     fingerprint: str
     known: bool
+
+    @property
+    def detectors(self) -> tuple[str, ...]:
+        """Who says so: its detector, and those whose findings were fused into this one."""
+        said = self.finding.evidence.get("screens")
+        others = said if isinstance(said, Mapping) else {}
+        agreeing = (n for n, s in others.items() if isinstance(s, int | float) and s >= _AGREES)
+        return tuple(dict.fromkeys([self.finding.detector, *agreeing]))
+
+    def reasons(self, *, quote: bool) -> tuple[str, ...]:
+        """Its reason, then those of the findings fused into it, made visible.
+
+        Args:
+            quote: False leaves out what is quoted from the passage.
+        """
+        also = self.finding.evidence.get("also")
+        more = also if isinstance(also, list | tuple) else ()
+        said = [self.finding.reason, *(one for one in more if isinstance(one, str))]
+        return tuple(visible(one if quote else redacted(one, self.passage)) for one in said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +98,7 @@ class Card:
     @property
     def detectors(self) -> tuple[str, ...]:
         """Names of those who found it, the surest first."""
-        return tuple(dict.fromkeys(x.finding.detector for x in self.listed))
+        return tuple(dict.fromkeys(name for x in self.listed for name in x.detectors))
 
     @property
     def known(self) -> bool:
@@ -88,7 +110,7 @@ class Card:
         """Whether it is about the store itself and not about a passage."""
         return all(x.passage is None for x in self.listed)
 
-    def reasons(self) -> tuple[Listed, ...]:
+    def leading(self) -> tuple[Listed, ...]:
         """One finding for each detector: its worst."""
         first: dict[str, Listed] = {}
         for listed in self.listed:

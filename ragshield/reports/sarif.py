@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote as percent
 
-from ragshield.findings import Level, level_of, redacted_evidence, redacted_reason
+from ragshield.findings import Level, level_of, redacted_evidence
 from ragshield.reports.fingerprints import VERSION, store_name
 from ragshield.reports.report import Listed, Report
 from ragshield.reports.visible import visible
@@ -114,7 +114,7 @@ def _result(
     listed: Listed, rank: int, report: Report, rule_index: int, *, quote: bool
 ) -> dict[str, Any]:
     finding = listed.finding
-    reason = finding.reason if quote else redacted_reason(finding, listed.passage)
+    reason = ". ".join(listed.reasons(quote=quote))
     judged = finding.suspicion is not None
     properties: dict[str, Any] = {
         "suspicion": finding.suspicion,
