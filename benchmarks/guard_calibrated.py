@@ -17,6 +17,7 @@ from guard_heldout import Judged
 from guard_models import BUDGET, critical
 from guard_trials import HonestStore
 
+from ragshield.calibration import calibrate
 from ragshield.calibration.conformal import (
     Threshold,
     calibrated_threshold,
@@ -24,7 +25,10 @@ from ragshield.calibration.conformal import (
     threshold_at,
 )
 from ragshield.calibration.drawing import draw_questions
-from ragshield.records import Passage
+from ragshield.defenders.calibrated_shield import Shield
+from ragshield.protocols import Encoder
+from ragshield.records import Batch, Passage
+from ragshield.stores.memory import MemoryStore
 from ragshield.text import normal_form
 
 N_DRAWN = 300
@@ -135,6 +139,15 @@ def stated_row(found: Threshold, n: int) -> dict[str, Any]:
         "high": found.high,
         "n": n,
     }
+
+
+def shield_of(store: HonestStore, encoder: Encoder, *, n_questions: int = N_DRAWN) -> Shield:
+    """What `ragshield calibrate` makes of a part of the store: for timing, with shipped weights."""
+    texts = store.passages[::10]
+    passages = tuple(Passage(str(i), text) for i, text in enumerate(texts))
+    batch = Batch(passages, store.builder.vectors(texts))
+    memory = MemoryStore("memory:honest", batch)
+    return calibrate(memory, encoder, n_questions=n_questions, n_attacked=0)
 
 
 def mean_share(clusters: Sequence[Any], threshold: float) -> float:

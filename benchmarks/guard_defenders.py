@@ -10,6 +10,8 @@ import numpy as np
 from guard_heldout import Judged
 from guard_trials import Trial
 
+from ragshield.defenders.calibrated import Calibrated
+from ragshield.defenders.calibrated_shield import Shield
 from ragshield.defenders.fused import Fused
 from ragshield.defenders.none import NoDefence
 from ragshield.defenders.ragdefender import RAGDefender
@@ -47,16 +49,21 @@ def run(defender: Defender, trials: Sequence[Trial]) -> Judged:
     return out
 
 
-def latency(retrievals: Sequence[Retrieval]) -> dict[str, dict[str, Any]]:
+def latency(retrievals: Sequence[Retrieval], shield: Shield) -> dict[str, dict[str, Any]]:
     """Milliseconds per judgement of each defender over the same retrievals, one thread.
 
     Vectors are given and texts were read before, as in a process that serves.
+
+    Args:
+        retrievals: what is judged.
+        shield: of the calibrated guard.
     """
     from threadpoolctl import threadpool_limits
 
     out = {}
+    guards: dict[str, Defender] = {"fused": Fused(), "calibrated": Calibrated(shield)}
     with threadpool_limits(1):
-        for name, defender in (baselines() | {"fused": Fused()}).items():
+        for name, defender in (baselines() | guards).items():
             spent = []
             for retrieval in retrievals:
                 defender.inspect(retrieval)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -148,7 +149,7 @@ def _grid(
     for name, row in rows.items():
         line = [name, *(show(row.get(cell)) for cell in cells)]
         if times:
-            line.append(times.get(name) or times.get(name.partition(",")[0], "-"))
+            line.append(times.get(name) or times.get(re.split("[, ]", name)[0], "-"))
         lines.append(line)
     return table(head, lines)
 

@@ -12,7 +12,10 @@ from guard_defenders import spread
 from guard_trials import Trial
 
 from ragshield import Guard
+from ragshield.defenders.calibrated import Calibrated
+from ragshield.defenders.calibrated_shield import Shield
 from ragshield.defenders.ragdefender import RAGDefender
+from ragshield.protocols import Defender
 from ragshield.records import Retrieval
 from ragshield.wording.profiles import profile
 
@@ -31,8 +34,8 @@ class Given:
         return found if k >= len(found) else found.select(range(k))
 
 
-def speed(trials: Sequence[Trial], *, quick: bool = False) -> list[dict[str, Any]]:
-    """Milliseconds by k: the default guard, ours of RAGDefender, and the package itself.
+def speed(trials: Sequence[Trial], shield: Shield, *, quick: bool = False) -> list[dict[str, Any]]:
+    """Milliseconds by k: the guard, ours of RAGDefender, and the package itself.
 
     One thread. Ours get the vectors that a store holds; the package's `defend()` embeds
     the passages at every call, which is how it is used. `cold` empties the memory of
@@ -45,7 +48,8 @@ def speed(trials: Sequence[Trial], *, quick: bool = False) -> list[dict[str, Any
     from ragshield.encoders import minilm
 
     guard = Guard(Given())
-    ours = {
+    ours: dict[str, Defender] = {
+        "calibrated, seen": Calibrated(shield),
         "ragdefender paper single, ours": RAGDefender("paper", "single"),
         "ragdefender released multi, ours": RAGDefender("released", "multi"),
     }
