@@ -45,11 +45,13 @@ def as_text(report: Report, *, quote: bool, width: int = 80) -> Iterator[Line]:
         yield Line("")
     n_more = len(fresh) - CARDS_SHOWN
     if n_more > 0:
-        more = f"{n_more:,} more groups: --format jsonl or html lists all"
+        more = f"{n_more:,} more group{'s' if n_more > 1 else ''}: --format jsonl or html lists all"
         yield from (Line(text, "dim") for text in wrap(more, width))
         yield Line("")
     if len(cards) > len(fresh):
-        known = f"{len(cards) - len(fresh):,} groups are known from the baseline and not shown"
+        n = len(cards) - len(fresh)
+        which = "1 group is" if n == 1 else f"{n:,} groups are"
+        known = f"{which} known from the baseline and not shown"
         yield from (Line(text, "dim") for text in wrap(known, width))
         yield Line("")
     if fresh:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote as percent
 
-from ragshield.findings import Level, level_of, redacted_evidence
+from ragshield.findings import EXCERPT_CHARS, Level, level_of, redacted_evidence
 from ragshield.reports.fingerprints import VERSION, store_name
 from ragshield.reports.report import Listed, Report
 from ragshield.reports.visible import visible
@@ -126,13 +126,17 @@ def _result(
     }
     if listed.passage is not None and listed.passage.source is not None:
         properties["source"] = listed.passage.source
+    location = _location(finding.passage_id, report, own=listed.passage is not None)
+    if quote and listed.passage is not None:
+        snippet = {"text": visible(listed.passage.text, EXCERPT_CHARS)}
+        location["physicalLocation"]["region"]["snippet"] = snippet
     result: dict[str, Any] = {
         "ruleId": f"ragshield/{finding.detector}",
         "ruleIndex": rule_index,
         "level": _LEVELS[level_of(finding.suspicion)],
         "kind": "fail" if judged else "open",
         "message": {"text": visible(f"{_name(listed)}: {reason}")},
-        "locations": [_location(finding.passage_id, report, own=listed.passage is not None)],
+        "locations": [location],
         "partialFingerprints": {
             VERSION: listed.fingerprint,
             "primaryLocationLineHash": f"{listed.fingerprint}:1",

@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import errno
+import importlib
 import json
+import os
+import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from ragshield.cli.main import run
 from ragshield.records import Batch, Passage
@@ -92,7 +98,15 @@ def test_screens_and_the_number_of_findings_can_be_chosen(store_with, capsys) ->
         (["scan", "nonsense"], "store URL 'nonsense'"),
         (["scan", "memory:docs", "--screen", "question-ecko"], "did you mean 'question-echo'?"),
         (["scan", "memory:docs", "--threshold", "2"], "threshold is 2.0"),
-        (["scan", "memory:docs", "--format", "xml"], "xml"),
+        (["scan", "memory:docs", "--format", "xml"], "--format is 'xml'; allowed: text, json"),
+        (["scan", "memory:docs", "--format", "sarf,html"], "did you mean 'sarif'?"),
+        (["scan", "memory:docs", "--format", "json,html"], "need a folder: -o report/"),
+        (["scan", "memory:docs", "-f", "json,html", "-o", __file__], "is a file"),
+        (["scan", "memory:docs", "--fail-on", "hihg"], "did you mean 'high'?"),
+        (["scan", "memory:docs", "--fail-on", "7"], "must be in [0, 1]"),
+        (["scan", "memory:docs", "--baseline", "/nowhere/b.jsonl"], "cannot read"),
+        (["scan", "memory:docs", "--baseline", __file__], "is no report of ragshield scan"),
+        (["scan", "memory:docs", "--resume"], "name it: --workspace"),
         (["scan", "memory:docs", "-o", "/nowhere/x.jsonl"], "the folder /nowhere does not exist"),
         (["scan", "memory:docs", "--cache", "v.db"], "name an encoder with it"),
     ],
@@ -128,3 +142,150 @@ def test_an_incomplete_scan_is_exit_code_3_and_lists_what_was_read(
     shown = capsys.readouterr()
     assert {json.loads(line)["passage_id"] for line in shown.out.splitlines()} >= {"p0", "p1", "p2"}
     assert "reading broke off after 40 of 63 passages: the disk went away" in shown.err
+
+
+NAMES = {
+    "text": "report.txt",
+    "json": "report.json",
+    "jsonl": "findings.jsonl",
+    "sarif": "findings.sarif",
+    "html": "report.html",
+    "junit": "junit.xml",
+    "markdown": "report.md",
+}
+
+
+def test_several_formats_go_into_a_folder_each_readable(store_with, tmp_path: Path, capsys) -> None:
+    url, folder = store_with([*clean_texts(), *POISON]), tmp_path / "new" / "report"
+    code = run(["scan", url, "--format", ",".join(NAMES), "-o", f"{folder}/"])
+    assert code == 1
+    assert {path.name for path in folder.iterdir()} == set(NAMES.values())
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert len([line for line in shown.err.splitlines() if "written to" in line]) == 7
+    assert "3 suspicious passages" in (folder / "report.html").read_text(encoding="utf-8")
+    assert len(json.loads((folder / "report.json").read_text())["groups"]) == 1
+    assert json.loads((folder / "findings.sarif").read_text())["version"] == "2.1.0"
+    assert ElementTree.parse(folder / "junit.xml").getroot().tag == "testsuites"
+
+
+def test_formats_can_be_repeated_and_a_folder_that_exists_needs_no_slash(
+    store_with, tmp_path: Path
+) -> None:
+    url = store_with([*clean_texts(), *POISON])
+    run(["scan", url, "--format", "jsonl", "--format", "md,junit", "-o", str(tmp_path)])
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "findings.jsonl",
+        "junit.xml",
+        "report.md",
+    }
+
+
+def test_formats_made_to_be_shared_quote_nothing_unless_told(store_with, tmp_path: Path) -> None:
+    url = store_with([*clean_texts(), *POISON])
+    shared = {"sarif", "junit", "markdown"}
+    for options, quoting in (
+        ([], set(NAMES) - shared),
+        (["--text"], set(NAMES)),
+        (["--no-text"], set()),
+    ):
+        folder = tmp_path / f"r{len(quoting)}"
+        run(["scan", url, "--format", ",".join(NAMES), "-o", f"{folder}/", *options])
+        found = {
+            name
+            for name, file in NAMES.items()
+            if "per holm" in (folder / file).read_text(encoding="utf-8").lower()
+        }
+        assert found == quoting
+
+
+@pytest.mark.parametrize(
+    ("fail_on", "code"),
+    [("any", 1), ("low", 1), ("critical", 1), ("0.2", 1), ("0.95", 0), ("never", 0)],
+)
+def test_fail_on_decides_the_exit_code_and_not_the_list(
+    store_with, tmp_path: Path, fail_on: str, code: int
+) -> None:
+    url, path = store_with([*clean_texts(), *POISON]), tmp_path / "f.jsonl"
+    options = ["--threshold", "0.3", "--fail-on", fail_on]
+    assert run(["scan", url, "--format", "jsonl", "-o", str(path), *options]) == code
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert {row["passage_id"] for row in rows} == {"p60", "p61", "p62"}
+    assert 0.9 <= max(row["suspicion"] for row in rows) < 0.95
+
+
+@pytest.mark.parametrize("format_", ["jsonl", "json", "sarif"])
+def test_only_what_a_baseline_does_not_hold_fails(
+    store_with, tmp_path: Path, capsys, format_: str
+) -> None:
+    path = tmp_path / f"base.{format_}"
+    url = store_with([*clean_texts(), *POISON])
+    assert run(["scan", url, "--format", format_, "-o", str(path)]) == 1
+    assert run(["scan", url, "--baseline", str(path)]) == 0
+    shown = capsys.readouterr()
+    assert "0 new findings" in shown.err
+    assert "1 group is known from the baseline and not shown" in shown.out
+    store = open_store(url, writable=True)
+    texts = ["Who keeps the harbour light? Ada Quill keeps the harbour light at Brackwater."] * 2
+    vectors = np.eye(2, store.dim, dtype=np.float32) + 1
+    store.add(Batch((Passage("x1", texts[0]), Passage("x2", texts[1])), vectors))
+    code = run(["scan", url, "--threshold", "0.1", "--format", "jsonl", "--baseline", str(path)])
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert code == 1
+    assert {r["passage_id"] for r in rows if not r["known"]} == {"x1", "x2"}
+    assert {r["passage_id"] for r in rows if r["known"]} == {"p60", "p61", "p62"}
+
+
+def test_a_full_disk_costs_one_report_and_exit_code_3(
+    store_with, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    url = store_with([*clean_texts(), *POISON])
+    (tmp_path / "report.html").write_text("the one from yesterday")
+    whole = os.fsync
+
+    def full(descriptor: int) -> None:
+        if os.fstat(descriptor).st_size > 20_000:  # of these, the page alone is as large
+            raise OSError(errno.ENOSPC, "No space left on device")
+        whole(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    code = run(["scan", url, "--format", "jsonl,html,junit", "-o", f"{tmp_path}/"])
+    assert code == 3
+    said = capsys.readouterr().err
+    assert f"{tmp_path}/report.html was not written: No space left on device" in said
+    assert "the other 2 were" in said
+    assert (tmp_path / "report.html").read_text() == "the one from yesterday"
+    assert {p.name for p in tmp_path.iterdir()} == {"report.html", "findings.jsonl", "junit.xml"}
+    assert len((tmp_path / "findings.jsonl").read_text().splitlines()) >= 3
+
+
+def test_a_terminal_shows_colours_and_progress_unless_no_color_is_set(
+    store_with, monkeypatch, capsys
+) -> None:
+    url = store_with([*clean_texts(), *POISON])
+    for no_color in (False, True):
+        for name in ("out", "err"):
+            made = Console(
+                stderr=name == "err",
+                force_terminal=True,
+                no_color=no_color,
+                highlight=False,
+                width=80,
+                color_system="standard",
+            )
+            for module in ("scan_output", "scan_progress", "scan"):
+                target = importlib.import_module(f"ragshield.cli.{module}")
+                if hasattr(target, name):
+                    monkeypatch.setattr(target, name, made)
+        assert run(["scan", url]) == 1
+        shown = capsys.readouterr()
+        coloured = re.search(r"\x1b\[[\d;]*3[0-7]", shown.out) is not None
+        assert coloured is not no_color
+        assert "Reading" in shown.err
+        plain = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", shown.out)
+        assert max(len(line) for line in plain.splitlines()) <= 80
+
+
+def test_off_a_terminal_there_is_no_progress(store_with, capsys) -> None:
+    run(["scan", store_with(clean_texts())])
+    assert capsys.readouterr().err == ""
