@@ -22,6 +22,7 @@ from ragshield.records import Passage, Target
 Texts: TypeAlias = Literal["auto", "supplied", "template"]
 
 _WORD = re.compile(r"(?<![\w'\u2019-])[^\W\d_]{3,}(?![\w'\u2019-])")
+_ARTICLE = re.compile(r"\b(an?)\s+$", re.IGNORECASE)
 
 
 class Synonyms:
@@ -31,7 +32,7 @@ class Synonyms:
 
     Access: the question and the wrong answer.
     Source: the synonym family among the adaptive attacks of arXiv 2511.01268, section 6.5.
-    Differs: a list of about 170 words written for this project stands for a thesaurus, so a
+    Differs: a list of about 150 words written for this project stands for a thesaurus, so a
     replacement fits most sentences; words of the question stay where the text quotes it.
 
     Args:
@@ -97,6 +98,10 @@ def with_synonyms(
     for match in changeable(text, _WORD, kept):
         choices = words.get(match.group().lower())
         drawn = rng.random()
+        if before := _ARTICLE.search(text, max(match.start() - 8, 0), match.start()):
+            # "an error" must not become "an mistake".
+            vowel = before[1].lower() == "an"
+            choices = [c for c in choices or () if (c[0] in "aeiou") == vowel]
         if choices and drawn < rate:
             new = choices[int(rng.integers(len(choices)))]
             changes.append((match, new.capitalize() if match.group()[0].isupper() else new))

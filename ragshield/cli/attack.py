@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -56,7 +57,15 @@ def attack(
         Path | None,
         typer.Option("--output", "-o", help="Passages go here, one a line.", show_default=False),
     ] = None,
-    n: Annotated[int, typer.Option("--n", min=1, help="Passages for each target.")] = 5,
+    n: Annotated[
+        int | None,
+        typer.Option(
+            "--n",
+            min=1,
+            help="Passages for each target; default: the attack's own.",
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same passages.")] = 0,
     no_prefix: Annotated[
         bool,
@@ -70,6 +79,23 @@ def attack(
     llm: Annotated[
         str | None,
         typer.Option(help="Model that writes texts: openai:URL#MODEL.", show_default=False),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Any other parameter of the attack, e.g. disguise=tags; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Knowledge base whose true passages the attack may read; default: --plant's.",
+            show_default=False,
+        ),
     ] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Only the first targets.", show_default=False)
@@ -115,26 +141,65 @@ def attack(
     if yes and plant is None:
         raise UsageError("--yes goes with --plant URL")
     check_writable(output)
-    params = {"n": n, "prefix": not no_prefix, "texts": texts.value, "llm": llm}
-    made = _build(name, {key: value for key, value in params.items() if value is not None})
-    targets = _targets(questions, corpus)[:limit]
-    passages = _craft(made, targets, seed=seed, output=output)
+    params = {"n": n, "prefix": False if no_prefix else None, "texts": texts.value, "llm": llm}
+    given = {key: value for key, value in params.items() if value is not None}
+    with ExitStack() as opened:
+        reading = _reading(name, store or plant, encoder=encoder, cache=cache, opened=opened)
+        made = _build(name, given, _settings(settings or []), reading)
+        targets = _targets(questions, corpus)[:limit]
+        passages = _craft(made, targets, seed=seed, output=output)
     _summarise(name, passages, len(targets), output)
     if plant is not None:
         _plant(plant, passages, output, encoder=encoder, cache=cache, yes=yes)
 
 
-def _build(name: str, params: dict[str, Any]) -> Attack:
+def _settings(settings: Sequence[str]) -> dict[str, Any]:
+    """NAME=VALUE pairs; a value that is TOML (3, true, ["a"], { n = 1 }) is read as such."""
+    import tomllib
+
+    found: dict[str, Any] = {}
+    for setting in settings:
+        key, given, value = setting.partition("=")
+        if not given or not key.strip():
+            raise UsageError(f"--set {setting}: write NAME=VALUE, for example --set answers=3")
+        try:
+            found[key.strip()] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            found[key.strip()] = value.strip()
+    return found
+
+
+def _reading(
+    name: str, url: str | None, *, encoder: str, cache: Path | None, opened: ExitStack
+) -> dict[str, Any]:
+    """A retriever over the store, for an attack that asks for one."""
+    import inspect
+
+    known = inspect.signature(registry.load("attack", name)).parameters
+    if url is None or "retriever" not in known:
+        return {}
+    import ragshield.encoders as encoders
+    from ragshield.retriever import StoreRetriever
+    from ragshield.stores.url import open_store
+
+    read = opened.enter_context(open_store(url))
+    retriever = StoreRetriever(read, encoders.open_encoder(encoder, cache=cache))
+    return {"retriever": retriever, "encoder": retriever.encoder}
+
+
+def _build(
+    name: str, params: dict[str, Any], settings: dict[str, Any], context: dict[str, Any]
+) -> Attack:
     """The attack with the options it knows; one it does not know must be at its default."""
     import inspect
 
     known = inspect.signature(registry.load("attack", name)).parameters
-    defaults = {"prefix": True, "texts": "auto", "n": 5}
+    defaults = {"texts": "auto"}
     for key, value in params.items():
         if key not in known and defaults.get(key) != value:
             raise UsageError(f"attack '{name}' has no option for {key}; leave it out")
     wanted = {key: value for key, value in params.items() if key in known}
-    made: Attack = registry.build(Spec("attack", name, wanted))
+    made: Attack = registry.build(Spec("attack", name, {**wanted, **settings}), **context)
     return made
 
 

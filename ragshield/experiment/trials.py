@@ -18,9 +18,11 @@ from ragshield.experiment.design import NONE, Design
 from ragshield.experiment.judging import Judged, judged
 from ragshield.experiment.planting import Asked, CleanIndex, Plot, craft_all
 from ragshield.metrics import answer_correct, attack_succeeded
-from ragshield.protocols import Attack, Defender, Encoder, Reader, StoreFacts
-from ragshield.records import Corpus, Passage, Spec, Target, Vectors
+from ragshield.protocols import Attack, Defender, Encoder, Reader, Retriever, StoreFacts
+from ragshield.records import Batch, Corpus, Passage, Spec, Target, Vectors
 from ragshield.results import Trial, TrialKey
+from ragshield.retriever import StoreRetriever
+from ragshield.stores.memory import MemoryStore
 from ragshield.vectors import as_vectors
 
 Progress: TypeAlias = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]]]
@@ -180,7 +182,11 @@ class _Run:
         if attack == NONE:
             empty = np.empty((0, index.vectors.shape[1]), dtype=np.float32)
             return Plot((), empty, {target.question.id: range(0) for target in targets})
-        built = cast("Attack", self._build(self.experiment.attacks[attack]))
+        # For an attack that copies true passages, or searches among them.
+        clean = Batch(index.corpus.passages, index.vectors)
+        store = MemoryStore(f"memory:{index.corpus.name}", clean)
+        retriever = StoreRetriever(store, self.encoder)
+        built = cast("Attack", self._build(self.experiment.attacks[attack], retriever=retriever))
         passages, rows = craft_all(built, targets, corpus=index.corpus, seed=seed)
         return Plot(passages, self._embed(passages, f"Poison of {what}"), rows)
 
@@ -200,8 +206,9 @@ class _Run:
         chosen = rng.choice(len(targets), size=wanted, replace=False)
         return [targets[i] for i in sorted(chosen.tolist())]
 
-    def _build(self, spec: Spec) -> object:
-        return registry.build(spec, encoder=self.encoder, reader=self.reader)
+    def _build(self, spec: Spec, *, retriever: Retriever | None = None) -> object:
+        context = {} if retriever is None else {"retriever": retriever}
+        return registry.build(spec, encoder=self.encoder, reader=self.reader, **context)
 
     def _embed(self, passages: Sequence[Passage], what: str) -> Vectors:
         return self._encode([passage.text for passage in passages], what)

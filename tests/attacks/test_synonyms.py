@@ -39,3 +39,9 @@ def test_the_claim_stays_and_the_question_is_still_quoted(craft, target) -> None
     assert second.text != "Who founded Brackwater Mills? Records show it was Per Lund."
     assert first.meta["variant"] == "supplied"
     assert all("Brackwater Mills" in p.text for p in craft("synonyms", prefix=False))
+
+
+def test_an_article_still_fits_the_word_behind_it() -> None:
+    text = "It was an error, a mistake."
+    changed = {with_synonyms(text, [], np.random.default_rng(s), rate=1.0) for s in range(20)}
+    assert changed == {"It was an error, a slip."}

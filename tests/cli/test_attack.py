@@ -234,3 +234,58 @@ def test_an_encoder_of_another_width_is_refused(
     assert attack(*made, "--plant", store_url, "--yes") == 2
     assert "the encoder gives 32 dimensions" in " ".join(capsys.readouterr().err.split())
     assert ids(store_url) == ["c1", "c2"]
+
+
+def test_any_parameter_of_an_attack_can_be_set(targets: Path, tmp_path: Path) -> None:
+    output = tmp_path / "poisoned.jsonl"
+    settings = ("technique=corruptrag", 'disguise=["synonyms", "soft-hyphen"]', "n=2")
+    arguments = [part for setting in settings for part in ("--set", setting)]
+    assert attack("composed", "--questions", targets, *arguments, "-o", output) == 0
+    written = rows(output)
+    assert [row["id"] for row in written] == [f"composed/q{q}/{i}" for q in (1, 2) for i in (0, 1)]
+    assert written[0]["meta"]["variant"] == "corruptrag, synonyms, soft-hyphen"
+    assert all("\u00ad" in row["text"] for row in written)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("disguise=beard", "disguise is 'beard'; allowed: none"),
+        ("colour=red", "takes no parameter 'colour'"),
+        ("disguise", "--set disguise: write NAME=VALUE"),
+        ("=3", "--set =3: write NAME=VALUE"),
+    ],
+)
+def test_a_setting_that_is_none_is_refused_in_one_line(
+    setting: str, message: str, targets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "poisoned.jsonl"
+    assert attack("composed", "--questions", targets, "--set", setting, "-o", output) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not output.exists()
+
+
+def test_an_attack_reads_the_true_passages_of_the_store(
+    targets: Path, tmp_path: Path, store_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "poisoned.jsonl"
+    assert attack("edited-fact", "--questions", targets, "-o", output) == 2
+    assert "ragshield attack --store URL" in capsys.readouterr().err
+    assert attack("edited-fact", "--questions", targets, "-o", output, "--store", store_url) == 0
+    assert [row["text"] for row in rows(output)] == ["Per founded Ash Mill.", "Ole runs Elm Mill."]
+    assert ids(store_url) == ["c1", "c2"]
+    # The store to plant into is read where no other is named.
+    assert attack("edited-fact", "--questions", targets, "-o", output, "--plant", store_url) == 0
+    assert ids(store_url) == ["c1", "c2"]
+
+
+def test_without_a_number_an_attack_makes_as_many_as_it_is_meant_to(
+    targets: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "poisoned.jsonl"
+    for name, n in (("corruptrag", 1), ("poisonedrag", 2), ("flooding", 10)):
+        texts = ("--limit", 1) if name != "poisonedrag" else ("--limit", 2, "--n", 2)
+        assert attack(name, "--questions", targets, *texts, "-o", output) == 0
+        assert len([r for r in rows(output) if r["meta"]["target_id"] == "q1"]) == n
