@@ -12,6 +12,7 @@ from typer.exceptions import TyperException
 from ragshield import __version__
 from ragshield.cli import attack as attack_command
 from ragshield.cli import calibrate as calibrate_command
+from ragshield.cli import check as check_command
 from ragshield.cli import demo as demo_command
 from ragshield.cli import forget as forget_command
 from ragshield.cli import list as list_command
@@ -69,6 +70,7 @@ def root(
 # In the order of help: what a newcomer tries first comes first.
 app.command("demo")(demo_command.demo)
 app.command("scan")(scan_command.scan)
+app.command("check")(check_command.check)
 app.add_typer(quarantine_command.app, name="quarantine")
 app.command("trace")(trace_command.trace)
 app.command("calibrate")(calibrate_command.calibrate)

@@ -37,7 +37,8 @@ _DOMAIN = re.compile(r"^(?:[\w-]{1,63}\.){1,5}[\w-]{2,18}$")
 _PAST_TENSE = re.compile(
     r"\b(?:in|on|since|as of|during|until|dated|published|updated)\s(?:\w{3,9}\s)?"
     r"(?:\d{1,2},?\s)?(19\d\d|20\d\d)\b(?P<rest>[^.;!?]{0,120}?)\b(?:was|were|had|"
-    r"has been|confirmed|announced|published|released|found|reported|became|won|died|opened|closed)\b",
+    r"has been|confirmed|announced|published|released|found|reported|became|won|"
+    r"died|opened|closed)\b",
     re.I,
 )
 _PLANS = re.compile(r"\b(?:will|would|if|planned|expected|forecast|projected|target|goal)", re.I)
