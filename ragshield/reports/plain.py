@@ -97,7 +97,10 @@ def _near(card: Card, report: Report) -> list[tuple[float | None, str, str]]:
             known = best.get(own.id)
             if known is None or (known[0] or -2) < (beside.similarity or -2):
                 best[own.id] = (beside.similarity, own.id, own.text)
-    return sorted(best.values(), key=lambda row: (-(row[0] or -2), row[1]))[:BESIDE_SHOWN]
+    # What nobody accuses comes first: it is what the accused can be compared with.
+    accused = {listed.finding.passage_id for listed in report.listed}
+    order = sorted(best.values(), key=lambda row: (row[1] in accused, -(row[0] or -2), row[1]))
+    return order[:BESIDE_SHOWN]
 
 
 def _advice(cards: list[Card], width: int) -> Iterator[Line]:
