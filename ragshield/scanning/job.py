@@ -18,7 +18,7 @@ from ragshield.scanning import known as states
 from ragshield.scanning.engines import Engine, EngineName, one_thread, open_engine
 from ragshield.scanning.judging import Fresh, health, judged
 from ragshield.scanning.order import ranked
-from ragshield.scanning.reading import Reading, prepared, read
+from ragshield.scanning.reading import Reading, held, prepared, read
 from ragshield.scanning.report import Progress, ScanReport, Stage
 from ragshield.screening import screens_named
 from ragshield.snapshot import neighbours
@@ -102,8 +102,8 @@ def scan(
         workshop = open_engine(engine, workers, n_expected)
         try:
             with one_thread():
-                recall = run.compared(snapshot, chosen, workshop)
-                findings = run.screened(snapshot, chosen, workshop, fresh)
+                recall, able = run.compared(snapshot, chosen, workshop)
+                findings = run.screened(snapshot, able, workshop, fresh)
         finally:
             if workshop is not engine:
                 workshop.close()
@@ -178,28 +178,35 @@ class _Run:
 
     def compared(
         self, snapshot: DiskSnapshot, screens: Sequence[Screen], engine: Engine
-    ) -> float | None:
-        """Find every passage's neighbours, if a screen asks for them."""
-        if snapshot.dim is None or not any(isinstance(x, StoreScreen) for x in screens):
-            return None
+    ) -> tuple[float | None, Sequence[Screen]]:
+        """Find every passage's neighbours, if a screen asks for them.
+
+        Returns:
+            Their recall, and the screens that can run.
+        """
+        comparing = [x.name for x in screens if isinstance(x, StoreScreen)]
+        if snapshot.dim is None or not comparing:
+            return None, screens
         n = int(np.count_nonzero(snapshot.flags & UNUSABLE == 0))
         try:
             with self.step("neighbours"):
                 found = neighbours.find(
                     snapshot, engine.map, lambda done: self.tell("neighbours", done, n)
                 )
-        except OSError as error:
-            raise IncompleteError(
-                f"the neighbours could not be kept in {snapshot.folder} "
-                f"({error.strerror or error}): make room there, or name a --workspace elsewhere"
-            ) from error
+        except (OSError, IncompleteError) as error:
+            why = error.strerror or error if isinstance(error, OSError) else error
+            self.problems.append(
+                f"the neighbours could not be found in {snapshot.folder} ({why}), so that "
+                f"{', '.join(comparing)} did not run"
+            )
+            return None, [x for x in screens if not isinstance(x, StoreScreen)]
         if found.n_cells and found.recall is not None:
             self.notes.append(
                 f"{found.recall:.1%} of the {snapshot.depth} nearest of a passage were found (of "
                 f"{found.n_sampled} sampled), each looking into {found.n_probes} of "
                 f"{found.n_cells} cells"
             )
-        return found.recall
+        return found.recall, screens
 
     def screened(
         self, snapshot: DiskSnapshot, screens: Sequence[Screen], engine: Engine, fresh: Fresh
@@ -235,7 +242,9 @@ class _Run:
 def _folder(workspace: Path | None, *, resume: bool) -> Iterator[Path]:
     """The workspace; a temporary one is deleted if the scan fails."""
     if workspace is not None:
-        yield prepared(workspace.expanduser(), resume=resume).resolve()
+        folder = prepared(workspace.expanduser(), resume=resume).resolve()
+        with held(folder):
+            yield folder
         return
     folder = Path(tempfile.mkdtemp(prefix="ragshield-scan-"))
     try:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ragshield.errors import PluginError, RagshieldError
+from ragshield.errors import IncompleteError, PluginError, RagshieldError
 from ragshield.protocols import Screen, StoreScreen
 from ragshield.records import Action, Batch, Finding
 from ragshield.scanning.engines import Engine, Serial
@@ -134,10 +134,14 @@ def _over_parts(
             continue
         look = partial(_look, snapshot, [screens[i] for i in positions])
         tasks = [(part, None if fresh is None else fresh[part.start : part.stop]) for part in parts]
-        for part, found in zip(parts, worker.map(look, tasks), strict=True):
-            for i, result in zip(positions, found, strict=True):
-                results[i].append(result)
-            on_part(part.stop)
+        try:
+            for part, found in zip(parts, worker.map(look, tasks), strict=True):
+                for i, result in zip(positions, found, strict=True):
+                    results[i].append(result)
+                on_part(part.stop)
+        except IncompleteError as error:
+            for i in positions:
+                results[i].append(Result(None, str(error), 0.0))
     return results
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from ragshield.errors import IncompleteError, InputError, RagshieldError, StoreError, UsageError
 from ragshield.protocols import Store
@@ -14,6 +17,13 @@ from ragshield.records import Batch
 from ragshield.snapshot.disk import DiskSnapshot
 from ragshield.snapshot.layout import read_manifest
 from ragshield.snapshot.spool import Spool
+
+
+LOCK = "lock"
+"""File in a workspace that the scan which uses it holds locked."""
+
+# Not on Windows: there, nothing keeps two scans out of one workspace.
+_fcntl: Any = import_module("fcntl") if find_spec("fcntl") else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +53,7 @@ def prepared(workspace: Path, *, resume: bool) -> Path:
     """
     try:
         workspace.mkdir(mode=0o700, parents=True, exist_ok=True)
-        held = sorted(path.name for path in workspace.iterdir())
+        held = sorted(path.name for path in workspace.iterdir() if path.name != LOCK)
     except OSError as error:
         raise UsageError(
             f"the workspace {workspace} cannot be used: {error.strerror or error}"
@@ -60,6 +70,24 @@ def prepared(workspace: Path, *, resume: bool) -> Path:
             "(--resume), or name another"
         )
     return workspace
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """A workspace that no other scan may use meanwhile; a killed scan lets go of it.
+
+    Raises:
+        UsageError: another scan is using it.
+    """
+    with (folder / LOCK).open("w") as file:
+        if _fcntl is not None:
+            try:
+                _fcntl.flock(file, _fcntl.LOCK_EX | _fcntl.LOCK_NB)
+            except OSError as error:
+                raise UsageError(
+                    f"the workspace {folder} is in use by another scan; name another"
+                ) from error
+        yield
 
 
 def read(

@@ -63,7 +63,7 @@ def find(
     apply: Map,
     on_done: Callable[[int], None] = lambda _: None,
     *,
-    exact_up_to: int = EXACT_UP_TO,
+    exact_up_to: int | None = None,
 ) -> Found:
     """Find and note the nearest rows of every row, going on where an earlier call stopped.
 
@@ -71,7 +71,7 @@ def find(
         snapshot: whose rows; the tables are written into its folder.
         apply: runs the tasks, in this process or in others.
         on_done: told how many rows have been dealt with.
-        exact_up_to: rows up to which every pair is compared.
+        exact_up_to: rows up to which every pair is compared; None for `EXACT_UP_TO`.
 
     Raises:
         OSError: the disk is full.
@@ -83,7 +83,7 @@ def find(
     if snapshot.dim is None or len(usable) < 2:
         tables = _Tables(snapshot, n_tasks=0)
         found = Found(None)
-    elif len(usable) <= exact_up_to:
+    elif len(usable) <= (EXACT_UP_TO if exact_up_to is None else exact_up_to):
         tables, found = _exact(snapshot, apply, on_done), Found(1.0)
     else:
         tables, found = _by_cells(snapshot, usable, apply, on_done)

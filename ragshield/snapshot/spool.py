@@ -62,6 +62,7 @@ class Spool:
                 "name another, or remove it"
             )
         self._known = self._kept()
+        self._verifying = True
         self._seen: set[int] = set()
         self._end = 0
         with self._writing():
@@ -72,8 +73,6 @@ class Spool:
             self._files = {
                 name: cast("BinaryIO", (folder / name).open("r+b", buffering=0)) for name in _FILES
             }
-            if not len(self._known):
-                self._cut(0)
             if self._manifest["state"] != "reading":
                 self._manifest["state"] = "reading"
                 write_manifest(folder, self._manifest)
@@ -177,15 +176,14 @@ class Spool:
             # Rows before this one have none: zeros, which take no room in a sparse file.
             with self._writing():
                 self._cut(self.n)
-                self._files["vectors.f32"].truncate(self.n * dim * 4)
-                self._files["vectors.f32"].seek(0, os.SEEK_END)
                 self._manifest["dim"] = dim
                 write_manifest(self.folder, self._manifest)
 
     def _write(self, batch: Batch, text: bytes, rows: NDArray[np.void]) -> None:
         with self._writing():
-            if len(self._known) > self.n:
-                self.n_replaced += len(self._known) - self.n
+            if self._verifying:
+                self._verifying = False
+                self.n_replaced = max(0, len(self._known) - self.n)
                 self._cut(self.n)
             _write_all(self._files["passages.jsonl"], text)
             if self.dim is not None:
