@@ -1,6 +1,6 @@
 """Measures the guard: what it finds, what it costs, on what it was not fitted on.
 
-Usage: python benchmarks/guard.py [--quick] [--only SECTION ...] [--out DIR] [--cache FILE]
+Usage: python benchmarks/guard.py [--quick] [--only SECTION ...] [--keep JSON] [--out DIR]
 
 Regimes: (a) ten really retrieved passages and 0, 1, 2 or 5 poisoned ones (a-short: the
 same, clean passages cut to 28 words); (b) the labelled evidence and five poisoned ones;
@@ -21,7 +21,7 @@ import re
 import sys
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -283,29 +283,33 @@ SECTIONS: dict[str, Callable[[Bench], dict[str, Any]]] = {
 }
 
 
-def measure(bench: Bench, sections: list[str]) -> dict[str, Any]:
-    """The sections asked for, with what they have in common."""
+def measure(
+    bench: Bench, sections: list[str], kept: dict[str, Any] | None = None
+) -> Iterator[dict[str, Any]]:
+    """The results after each section: those asked for, in place of the same ones kept."""
     start = time.perf_counter()
 
     def tell(what: str) -> None:
         print(f"[{time.perf_counter() - start:5.0f} s] {what}", file=sys.stderr, flush=True)
 
-    tell("building retrievals")
-    result: dict[str, Any] = {
-        "command": " ".join(["python benchmarks/guard.py", *sys.argv[1:]]),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, "
-        f"Python {platform.python_version()}",
-        "quick": bench.quick,
-        "n_retrievals": len(bench.every_trial),
-    }
-    tell(f"{len(bench.every_trial)} retrievals; measuring their signals")
-    result["n_passages"] = len(bench.store.passages)
-    result["n_scored"] = len(bench.rows)
+    result = dict(kept or {})
+    if sections:
+        tell("building retrievals")
+        result |= {
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores, "
+            f"Python {platform.python_version()}",
+            "quick": bench.quick,
+            "n_retrievals": len(bench.every_trial),
+            "n_passages": len(bench.store.passages),
+        }
+        tell(f"{len(bench.every_trial)} retrievals; measuring their signals")
+        result["n_scored"] = len(bench.rows)
     for number, name in enumerate(sections, 1):
         tell(f"{number}/{len(sections)} {name}")
         result |= SECTIONS[name](bench)
+        yield result
     tell("done")
-    return result
+    yield result
 
 
 def as_json(result: dict[str, Any]) -> str:
@@ -328,16 +332,23 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="folder of guard.md, guard.json and details")
     parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "guard-vectors.sqlite")
     parser.add_argument("--quick", action="store_true", help="few questions, under two minutes")
-    parser.add_argument("--only", nargs="+", choices=SECTIONS, help="sections to measure")
+    parser.add_argument("--only", nargs="*", choices=SECTIONS, help="sections to measure")
+    parser.add_argument("--keep", type=Path, help="guard.json whose other sections are kept")
     args = parser.parse_args()
     # That k differs from the calibration's is what the table over k is for.
     logging.getLogger("ragshield").setLevel(logging.ERROR)
     # A quick or partial run must not replace the full one's committed results.
-    full = not args.quick and not args.only
+    full = not args.quick and (args.only is None or args.keep is not None)
     out = args.out or ROOT / ("benchmarks/results" if full else ".cache/guard-results")
     out.mkdir(parents=True, exist_ok=True)
     check_writable(out / "guard.json")
-    result = measure(Bench(args.cache, quick=args.quick), args.only or list(SECTIONS))
+    kept = json.loads(args.keep.read_text(encoding="utf-8")) if args.keep else None
+    sections = list(SECTIONS) if args.only is None else args.only
+    result: dict[str, Any] = {}
+    for result in measure(Bench(args.cache, quick=args.quick), sections, kept):
+        # So that a section that fails after an hour does not take the others with it.
+        with writing(args.cache.with_name("guard-unfinished.json")) as file:
+            file.write(as_json(result))
     with writing(out / "guard.json") as file:
         file.write(as_json(result))
     with writing(out / "guard.md") as file:

@@ -41,7 +41,7 @@ def _parts(result: dict[str, Any]) -> Iterator[str]:
     if result["quick"]:
         yield "**A quick run over a few questions: it shows that everything works, not how well.**"
     yield (
-        f"Made by `{result['command']}` ({result['machine']}; {result['n_retrievals']:,} "
+        f"Made by `python benchmarks/guard.py` ({result['machine']}; {result['n_retrievals']:,} "
         "retrievals, vectors of all-MiniLM-L6-v2, the extractive reader). Every number of the "
         "guard comes from a fit that never saw what it is measured on. Intervals are 95 %, "
         "clustered by question; the tables here are compact, and "
@@ -80,7 +80,8 @@ def _parts(result: dict[str, Any]) -> Iterator[str]:
     yield (
         "## Commands\n\n    make bench-guard                                 # everything\n"
         "    python benchmarks/guard.py --quick               # a few questions, two minutes\n"
-        "    python benchmarks/guard.py --only speed          # one section"
+        "    python benchmarks/guard.py --only speed          # one section\n"
+        "    python benchmarks/guard.py --only speed --keep benchmarks/results/guard.json"
     )
 
 
