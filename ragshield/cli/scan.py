@@ -170,7 +170,11 @@ def scan(
         )
     with found:
         report = make_report(
-            found, baseline=known, max_findings=max_findings, illustrate=where.illustrated
+            found,
+            baseline=known,
+            max_findings=max_findings,
+            illustrate=where.illustrated,
+            expose=text is True,
         )
     code = exit_code(report, fails)
     missing = write(report, where, exit_code=code)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 
 from ragshield import __version__
+from ragshield.findings import redacted_evidence, redacted_reason
 from ragshield.protocols import Snapshot
 from ragshield.records import Passage
 from ragshield.reports.fingerprints import shown_url
@@ -21,6 +22,8 @@ NAMED_SHOWN = 4
 NEAREST_SHOWN = 3
 MAX_ILLUSTRATED = 2_000
 """Passages whose neighbours are looked up and whose place is drawn; the worst."""
+
+COVERED = "(not quoted: the passage holds a secret or personal data; --text quotes it)"
 
 
 class NamedRows(Snapshot, Protocol):
@@ -37,6 +40,7 @@ def make_report(
     baseline: Collection[str] | None = None,
     max_findings: int | None = None,
     illustrate: bool = True,
+    expose: bool = False,
 ) -> Report:
     """A finished scan, ready to be written.
 
@@ -45,8 +49,12 @@ def make_report(
         baseline: fingerprints of findings that are known; None without a baseline.
         max_findings: list only the worst; None lists all.
         illustrate: look up the neighbours of the worst 2,000 passages and draw the map.
+        expose: quote passages that hold secrets or personal data, too. Without it no
+            format quotes them: a report that shows what leaked is the next leak.
     """
     every = listed_findings(scan.url, scan.findings, scan.passages, baseline=baseline or ())
+    if not expose:
+        every = _covered(every)
     listed = every[:max_findings]
     report = Report(
         url=shown_url(scan.url),
@@ -70,6 +78,31 @@ def make_report(
     return illustrated(report, scan.snapshot, compared=scan.neighbour_recall is not None)
 
 
+def _covered(every: tuple[Listed, ...]) -> tuple[Listed, ...]:
+    """The same, with passages that expose something covered wherever they would be quoted."""
+    exposed = exposed_ids(every)
+    covered = []
+    for listed in every:
+        finding, passage = listed.finding, listed.passage
+        if passage is None or passage.id not in exposed:
+            covered.append(listed)
+            continue
+        shown = replace(
+            finding,
+            reason=redacted_reason(finding, passage),
+            evidence=redacted_evidence(finding.evidence),
+        )
+        covered.append(replace(listed, finding=shown, passage=replace(passage, text=COVERED)))
+    return tuple(covered)
+
+
+def exposed_ids(listed: Iterable[Listed]) -> frozenset[str]:
+    """Passages that hold a secret or personal data, as far as a screen says so."""
+    return frozenset(
+        x.finding.passage_id for x in listed if x.finding.evidence.get("class") == "exposure"
+    )
+
+
 def illustrated(report: Report, snapshot: NamedRows, *, compared: bool = True) -> Report:
     """The report with the neighbours of its findings and the map of the store.
 
@@ -89,16 +122,26 @@ def illustrated(report: Report, snapshot: NamedRows, *, compared: bool = True) -
     found = dict(zip(ids, snapshot.rows_of(ids), strict=True))
     rows = {passage_id: row for passage_id, row in found.items() if row is not None}
     drawn = project(snapshot, list(rows.values()))
+    covered = frozenset(
+        x.finding.passage_id
+        for x in report.every
+        if x.passage is not None and x.passage.text == COVERED
+    )
     return replace(
         report,
-        beside=_beside(by_id, rows, snapshot, compared=compared),
+        beside=_beside(by_id, rows, snapshot, covered, compared=compared),
         map=drawn,
         placed=tuple(rows),
     )
 
 
 def _beside(
-    by_id: dict[str, list[Listed]], rows: dict[str, int], snapshot: NamedRows, *, compared: bool
+    by_id: dict[str, list[Listed]],
+    rows: dict[str, int],
+    snapshot: NamedRows,
+    covered: Collection[str],
+    *,
+    compared: bool,
 ) -> dict[str, tuple[Beside, ...]]:
     """For each passage those that its findings name, then the nearest others."""
     named = {name: _named(by_id[name], name) for name in rows}
@@ -113,6 +156,7 @@ def _beside(
             near[name] = others[:NEAREST_SHOWN]
     needed = sorted({r for name in rows for r in (*order[name], *near[name])})
     passages: dict[int, Passage] = dict(zip(needed, snapshot.passages(needed), strict=True))
+    passages |= {r: replace(p, text=COVERED) for r, p in passages.items() if p.id in covered}
     shown = {}
     for name, row in rows.items():
         both = [*order[name], *near[name]]
