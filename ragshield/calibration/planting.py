@@ -16,12 +16,17 @@ from ragshield.defenders.fused import Fused
 from ragshield.errors import RagshieldError
 from ragshield.intervals import Rate, rate
 from ragshield.metrics import Removal, clean_loss, poison_recall
-from ragshield.protocols import Attack, Encoder
+from ragshield.protocols import Attack, Encoder, Retriever
 from ragshield.records import Hit, Passage, Retrieval, Spec, Vectors
 from ragshield.vectors import cosines
 
 PLANTED = (1, 2, 5)
-"""Poisoned passages planted for each question."""
+"""Poisoned passages planted for each question by the attack that shows the dose."""
+
+_DOSED = "poisonedrag"
+_DISGUISES = ("homoglyph", "zero-width", "html-hidden")
+# Its search asks a defender 200 times for each question: an hour, not a minute.
+_TOO_SLOW = frozenset({"adaptive"})
 
 
 class Variant(NamedTuple):
@@ -50,18 +55,26 @@ class Planted(NamedTuple):
     notes: tuple[str, ...]
 
 
-def variants(probe: Honest) -> tuple[list[Variant], list[str]]:
-    """Every registered attack that needs nothing but a target, in all its variants.
+def variants(probe: Honest, retriever: Retriever | None = None) -> tuple[list[Variant], list[str]]:
+    """Every registered attack that needs a target and true passages at most, by family.
 
-    An attack with a parameter `n` is planted 1, 2 and 5 times, one with `prefix` with
-    and without; others as they are. What cannot be built without more (a language
-    model, gradients), or cannot attack the probe, is left out with a note.
+    `poisonedrag` is planted 1, 2 and 5 times, the others as many times as they are meant
+    to be; an attack with a parameter `prefix` with and without the question; `composed`
+    in three disguises. What cannot be built without more (a language model, gradients),
+    or cannot attack the probe, is left out with a note; `adaptive`, whose search takes
+    too long here, without.
+
+    Args:
+        probe: a question that each attack is tried on.
+        retriever: gives true passages to the attacks that copy them.
     """
     found: list[Variant] = []
     notes = []
     for name in registry.names("attack"):
+        if name in _TOO_SLOW:
+            continue
         try:
-            found += _variants_of(name, probe)
+            found += _variants_of(name, probe, retriever)
         except (RagshieldError, ImportError, TypeError) as error:
             notes.append(f"attack '{name}' was not tried: {str(error).splitlines()[0]}")
     return found, notes
@@ -91,7 +104,7 @@ def measure(
         seed: of the attacks.
         advance: called with 1 after each variant.
     """
-    found, notes = variants(honest[0])
+    found, notes = variants(honest[0], _Given(retrievals))
     vectors = _Vectors(encoder)
     detection = []
     for variant in found:
@@ -142,18 +155,19 @@ def measured(found: Rate) -> Measured:
     return Measured(value, low, high, found.n, found.n_clusters)
 
 
-def _variants_of(name: str, probe: Honest) -> Iterator[Variant]:
+def _variants_of(name: str, probe: Honest, retriever: Retriever | None) -> Iterator[Variant]:
     known = inspect.signature(registry.load("attack", name)).parameters
-    prefixes: Sequence[Mapping[str, Any]] = [{}]
+    varied: Mapping[str, Mapping[str, Any]] = {name: {}}
     if "prefix" in known:
-        prefixes = [{"prefix": True}, {"prefix": False}]
-    for params in prefixes:
-        bare = params.get("prefix") is False
-        for n in PLANTED if "n" in known else (None,):
-            given = dict(params) if n is None else {**params, "n": n}
-            attack: Attack = registry.build(Spec("attack", name, given))
+        varied = {name: {"prefix": True}, f"{name}, no prefix": {"prefix": False}}
+    elif name == "composed":
+        varied = {f"{name}, {disguise}": {"disguise": disguise} for disguise in _DISGUISES}
+    context = {} if retriever is None else {"retriever": retriever}
+    for label, params in varied.items():
+        for dose in [{"n": n} for n in PLANTED] if name == _DOSED else [{}]:
+            attack: Attack = registry.build(Spec("attack", name, {**params, **dose}), **context)
             tried = attack.craft(probe.target, rng=np.random.default_rng(0))
-            yield Variant(f"{name}, no prefix" if bare else name, n or len(tried), attack)
+            yield Variant(label, len(tried), attack)
 
 
 def _crafted(variant: Variant, honest: Honest, seed: int) -> list[Passage] | None:
@@ -171,6 +185,17 @@ def _judged(mixed: Retrieval, poison_ids: set[str], threshold: float) -> Removal
     present = poison_ids & {hit.id for hit in mixed}
     n_clean = len(mixed) - len(present)
     return Removal(len(present), len(present & gone), n_clean, len(gone - present), mixed.question)
+
+
+class _Given:
+    """A retriever that knows the questions that were asked, for attacks that copy passages."""
+
+    def __init__(self, retrievals: Sequence[Retrieval]) -> None:
+        self._known = {retrieval.question: retrieval for retrieval in retrievals}
+
+    def retrieve(self, question: str, k: int = 10) -> Retrieval:
+        found = self._known[question]
+        return found.select(range(min(k, len(found))))
 
 
 class _Vectors:

@@ -163,8 +163,27 @@ def test_every_attack_that_needs_no_more_than_a_target_is_planted() -> None:
     found, notes = variants(probe)
     tried = {v.attack.name for v in found}
     skipped = {note.split("'")[1] for note in notes}
-    assert tried | skipped == set(registry.names("attack"))
-    assert "poisonedrag" in tried
+    assert tried | skipped | {"adaptive"} == set(registry.names("attack"))
+    assert "edited-fact" in skipped
+    labels = [(v.label, v.n) for v in found]
+    assert [pair for pair in labels if pair[0] == "poisonedrag"] == [
+        ("poisonedrag", n) for n in (1, 2, 5)
+    ]
+    assert ("corruptrag", 1) in labels
+    assert ("flooding, no prefix", 10) in labels
+    assert [label for label, _ in labels if label.startswith("composed")] == [
+        "composed, homoglyph", "composed, zero-width", "composed, html-hidden",
+    ]  # fmt: skip
+
+
+def test_attacks_that_copy_true_passages_are_planted_from_what_was_retrieved(
+    world_store, word_encoder
+) -> None:
+    shield = calibrate(world_store(n=300), word_encoder, n_questions=40, n_attacked=5)
+    copied = {d.attack: d for d in shield.detection if d.attack.startswith("edited-fact")}
+    assert set(copied) == {"edited-fact", "edited-fact, no prefix"}
+    assert copied["edited-fact, no prefix"].retrieved.value > 0.5
+    assert not any("was not tried" in warning for warning in shield.warnings)
 
 
 def minilm_store(minilm, seed: int):
