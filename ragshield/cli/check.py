@@ -12,7 +12,7 @@ import typer
 
 from ragshield.cli.check_files import Piece, files_of, pieces_of
 from ragshield.cli.console import err, out, progress
-from ragshield.errors import UsageError
+from ragshield.errors import InputError, UsageError
 from ragshield.findings import finding_line, without_quotes
 from ragshield.records import Batch, Finding
 
@@ -65,7 +65,8 @@ def check(
 
     Each finding names the file and the line. No store and no encoder is needed.
 
-    Exit codes: 0 nothing found, 1 findings, 2 usage error or an unreadable file.
+    Exit codes: 0 nothing found, 1 findings, 2 usage error, 3 incomplete: a file could not
+    be read, the others were judged.
     """
     if not 0 <= threshold <= 1:
         raise UsageError(f"--threshold is {threshold}; it must be in [0, 1]")
@@ -73,10 +74,15 @@ def check(
 
     screens = screens_named(screen or SCREENS)
     documents = files_of(files)
-    n_pieces, n_found = 0, 0
+    n_pieces = n_found = n_unread = 0
     with progress("Checking", len(documents)) as advance:
         for path in documents:
-            pieces = list(pieces_of(path))
+            try:
+                pieces = list(pieces_of(path))
+            except InputError as error:  # the others are judged all the same
+                err.print(f"ragshield: not read: {error}", markup=False, soft_wrap=True)
+                n_unread += 1
+                continue
             n_pieces += len(pieces)
             found = [
                 finding
@@ -89,7 +95,9 @@ def check(
             n_found += len(found)
             advance(1)
     what = f"{n_found} findings" if n_found != 1 else "1 finding"
-    err.print(f"{len(documents)} documents, {n_pieces} passages: {what}", soft_wrap=True)
+    err.print(f"{len(documents) - n_unread} documents, {n_pieces} passages: {what}", soft_wrap=True)
+    if n_unread:
+        raise typer.Exit(3)
     if n_found:
         raise typer.Exit(1)
 

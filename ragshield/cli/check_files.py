@@ -136,5 +136,6 @@ def _decoded(path: Path) -> str:
 
 
 def _suffix(path: Path) -> str:
-    names = [s.lower() for s in path.suffixes]
-    return names[-2] if len(names) > 1 and names[-1] == ".gz" else names[-1] if names else ""
+    """The ending in lower case; `.jsonl` for `.jsonl.gz`, which is read as well."""
+    suffix = path.suffix.lower()
+    return Path(path.stem).suffix.lower() if path.name.lower().endswith(".jsonl.gz") else suffix

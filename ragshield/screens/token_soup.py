@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from ragshield.records import Action, Batch, Finding, Passage
+from ragshield.protocols import Snapshot
+from ragshield.records import Action, Batch, Finding
+from ragshield.screens.whole import judge_batch
 from ragshield.screens.wordings import quoted
 from ragshield.text import STOP_WORDS
 
@@ -45,6 +48,9 @@ _WORD_PIECE = 2.0
 _LENGTHS = (5.0, 6.0, 9.5, 12.0, 16.0, 24.0, 40.0)
 _MEANS = (0.0, 0.2, 0.5, 0.75, 0.9, 0.97, 0.99)
 _MIN_FOREIGN_WORDS = 4
+_LIKELY = 0.5
+_MIN_STORE = 50
+_STEP = 1024
 _MAX_OTHER_SCRIPT = 0.05
 
 
@@ -65,6 +71,16 @@ class Run:
     n_pieces: int
 
 
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A passage with such a run: its row, its id, the run and what it says."""
+
+    row: int
+    passage_id: str
+    run: Run
+    quote: str
+
+
 class TokenSoup:
     """Passages with a run of words that no grammar holds together (HotFlip, jamming, triggers).
 
@@ -72,9 +88,10 @@ class TokenSoup:
     have none of them. The worst run of a passage is found in one pass: each new word makes it
     longer, each function word of thirty-odd languages, each mark, line end or repeated word
     shortens it. Names, words in a recognised other language and words with accents count
-    less; marks of a word-piece tokenizer (`##`) count more. Each passage is judged by itself,
-    without a language model. Suspicion says how sure it is that the run is no language; a
-    keyword list or a menu on one line looks the same.
+    less; marks of a word-piece tokenizer (`##`) count more. Where many passages of the store
+    read like this (keyword lists, an unknown language), it is the store's habit and the
+    suspicion is lower. No language model is asked. Suspicion says how sure it is that the run
+    is no language; a keyword list or a menu on one line looks the same.
 
     Source: the form of HotFlip passages: PoisonedRAG (white box), arXiv 2402.07867; Zhong et
     al., corpus poisoning, arXiv 2310.19156; Phantom, arXiv 2405.20485; jamming, arXiv
@@ -84,47 +101,76 @@ class TokenSoup:
 
     Args:
         drop_from: suspicion in (0, 1] from which the finding's action is DROP.
+        habit: share of the store's passages, in (0, 1), that may read like this before it
+            counts as the store's habit; read from fifty passages on.
 
     Raises:
-        ValueError: drop_from out of its range.
+        ValueError: an argument out of its range.
     """
 
     name: ClassVar[str] = "token-soup"
 
-    def __init__(self, *, drop_from: float = 0.5) -> None:
+    def __init__(self, *, drop_from: float = 0.5, habit: float = 0.1) -> None:
         if not 0 < drop_from <= 1:
             raise ValueError(f"drop_from is {drop_from}; it must be in (0, 1]")
+        if not 0 < habit < 1:
+            raise ValueError(f"habit is {habit}; it must be in (0, 1)")
         self.drop_from = drop_from
+        self.habit = habit
 
     def screen(self, batch: Batch) -> list[Finding]:
         """Findings in the batch's order, at most one per passage; reads no vectors."""
-        found = (self._judge(passage) for passage in batch.passages)
-        return [finding for finding in found if finding is not None]
+        return judge_batch(self, batch)
 
-    def _judge(self, passage: Passage) -> Finding | None:
-        text = passage.text
-        if len(text) > READ_CHARS:
-            text = f"{text[: READ_CHARS // 2]}\n{text[-READ_CHARS // 2 :]}"
-        run = worst_run(text)
-        suspicion = round(float(np.interp(run.length, _LENGTHS, _MEANS)), 4)
-        if suspicion < MIN_SHOWN:
-            return None
+    def read(self, snapshot: Snapshot, part: range) -> list[Suspect]:
+        """The passages of a part whose worst run is long enough to be worth a line."""
+        suspects = []
+        for step in range(part.start, part.stop, _STEP):
+            rows = range(step, min(step + _STEP, part.stop))
+            for row, passage in zip(rows, snapshot.passages(rows), strict=True):
+                text = passage.text
+                if len(text) > READ_CHARS:
+                    text = f"{text[: READ_CHARS // 2]}\n{text[-READ_CHARS // 2 :]}"
+                run = worst_run(text)
+                if _suspicion(run) >= MIN_SHOWN:
+                    quote = quoted(text[run.start : run.end])
+                    suspects.append(Suspect(row, passage.id, run, quote))
+        return suspects
+
+    def judge(self, snapshot: Snapshot, readings: Sequence[list[Suspect]]) -> list[Finding]:
+        """Findings of all suspects, less where such text is the store's habit."""
+        suspects = [suspect for reading in readings for suspect in reading]
+        n_soup = sum(1 for suspect in suspects if _suspicion(suspect.run) >= _LIKELY)
+        share = n_soup / max(len(snapshot), 1)
+        # A handful of passages has no habits.
+        usual = len(snapshot) >= _MIN_STORE and share > self.habit
+        rare = self.habit / share if usual else 1.0
+        found = (self._finding(suspect, rare, share) for suspect in suspects)
+        return [finding for finding in found if (finding.suspicion or 0) >= MIN_SHOWN]
+
+    def _finding(self, suspect: Suspect, rare: float, share: float) -> Finding:
+        run = suspect.run
+        suspicion = round(_suspicion(run) * rare, 4)
         pieces = f" and {run.n_pieces} marks of a tokenizer (##)" if run.n_pieces else ""
-        quote = quoted(text[run.start : run.end])
         return Finding(
-            passage.id,
+            suspect.passage_id,
             suspicion,
             self.name,
             Action.DROP if suspicion >= self.drop_from else Action.KEEP,
-            f'has a run of words that forms no sentence{pieces} ("{quote}")',
+            f'has a run of words that forms no sentence{pieces} ("{suspect.quote}")',
             evidence={
                 "run_length": round(run.length, 1),
                 "run_chars": [run.start, run.end],
                 "word_pieces": run.n_pieces,
-                "quotes": [quote],
+                "share_of_store": round(share, 4),
+                "quotes": [suspect.quote],
                 "taxonomy": list(TAXONOMY),
             },
         )
+
+
+def _suspicion(run: Run) -> float:
+    return float(np.interp(run.length, _LENGTHS, _MEANS))
 
 
 def worst_run(text: str) -> Run:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 import re
 from pathlib import Path
@@ -123,10 +124,23 @@ def test_another_encoding_is_read_all_the_same(tmp_path: Path) -> None:
         ("a.jsonl", b"{\n", "line 1: not JSON"),
     ],
 )
-def test_what_cannot_be_read_is_an_error_and_not_clean(tmp_path, capsys, name, data, said) -> None:
+def test_what_cannot_be_read_is_incomplete_and_not_clean(
+    tmp_path, capsys, name, data, said
+) -> None:
     (tmp_path / name).write_bytes(data)
-    assert run(["check", str(tmp_path / name)]) == 2
-    assert said in " ".join(capsys.readouterr().err.split())
+    write(tmp_path, "z.md", ORDER)
+    assert run(["check", str(tmp_path)]) == 3
+    shown = capsys.readouterr()
+    assert said in " ".join(shown.err.split())
+    assert "z.md:1: instructions" in shown.out
+
+
+def test_packed_json_lines_are_read_and_other_packed_files_are_not(tmp_path: Path, capsys) -> None:
+    for name in ("a.jsonl.gz", "b.txt.gz"):
+        with gzip.open(tmp_path / name, "wt", encoding="utf-8") as file:
+            file.write(json.dumps({"text": ORDER}))
+    assert run(["check", str(tmp_path)]) == 1
+    assert "1 documents" in capsys.readouterr().err
 
 
 def test_a_missing_file_and_a_bad_threshold_are_usage_errors(tmp_path: Path, capsys) -> None:

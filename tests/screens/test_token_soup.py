@@ -9,6 +9,8 @@ import pytest
 from ragshield.findings import without_quotes
 from ragshield.records import Action, Batch, Finding, Passage
 from ragshield.screens.token_soup import TokenSoup, worst_run
+from ragshield.screens.whole import judge_snapshot
+from ragshield.snapshot.memory import MemorySnapshot
 
 SOUP = (
     "grit nationwide folklore bryan paso dexter musical vorgan basilenberg nonhra mixer "
@@ -96,8 +98,30 @@ def test_random_words_of_any_alphabet_size_are_found() -> None:
         " ".join("".join(rng.choice(syllables, 3)) for _ in range(24)) + f" {FACT}"
         for _ in range(50)
     ]
+    texts += [f"{FACT} This is passage {i} of the book about it." for i in range(500)]
     found = TokenSoup().screen(Batch(tuple(Passage(str(i), t) for i, t in enumerate(texts)), None))
     assert sum((f.suspicion or 0) >= 0.9 for f in found) == 50
+
+
+def test_where_every_passage_is_a_word_list_none_is_accused() -> None:
+    rng = np.random.default_rng(4)
+    words = sorted(
+        {f"{a}{b}{c}" for a in "bdfk" for b in ("ar", "el") for c in ("mi", "to", "sun")}
+    )
+    texts = [" ".join(rng.permutation(words)[:14]) for _ in range(60)]
+    batch = Batch(tuple(Passage(str(i), t) for i, t in enumerate(texts)), None)
+    assert all((f.suspicion or 0) < 0.5 for f in TokenSoup().screen(batch))
+    few = Batch(batch.passages[:3], None)
+    assert all((f.suspicion or 0) >= 0.5 for f in TokenSoup().screen(few))
+
+
+def test_the_same_store_gives_the_same_findings_however_it_is_cut() -> None:
+    texts = [f"{FACT} {i}" for i in range(60)] + [f"{SOUP} {FACT}", f"{FACT} {SOUP}"]
+    batch = Batch(tuple(Passage(str(i), t) for i, t in enumerate(texts)), None)
+    whole, cut = MemorySnapshot(batch), MemorySnapshot(batch, n_parts=7)
+    found = [judge_snapshot(TokenSoup(), snapshot) for snapshot in (whole, cut)]
+    assert found[0] == found[1]
+    assert [f.passage_id for f in found[0]] == ["60", "61"]
 
 
 @pytest.mark.parametrize("seed", ["a", "ab ", "the ", "##a", "x'", "\u00e9 ", "\n", " ", "\u201c "])
