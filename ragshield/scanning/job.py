@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ragshield.errors import IncompleteError, UsageError
+from ragshield.errors import IncompleteError, RagshieldError, UsageError
 from ragshield.protocols import Encoder, Screen, Store, StoreScreen
 from ragshield.records import Finding, Passage
 from ragshield.scanning import known as states
@@ -86,6 +86,7 @@ def scan(
     if known is not None:
         states.check(known)
     run = _Run(on_progress)
+    settings = run.configured(store)
     n_expected = store.count()
     with _folder(workspace, resume=resume) as folder:
         with run.step("read"):
@@ -115,7 +116,7 @@ def scan(
     listed = _listed(findings, snapshot, threshold, fresh)
     return ScanReport(
         url=store.url,
-        findings=(*store.configuration_findings(), *listed),
+        findings=(*settings, *listed),
         passages=_passages(snapshot, listed),
         n_passages=len(snapshot),
         n_unreadable=run.n_unreadable,
@@ -155,6 +156,14 @@ class _Run:
         started = time.perf_counter()
         yield
         self.seconds[stage] = time.perf_counter() - started
+
+    def configured(self, store: Store) -> list[Finding]:
+        """Findings about the store's settings; asked for first, while it answers."""
+        try:
+            return store.configuration_findings()
+        except (RagshieldError, OSError) as error:
+            self.problems.append(f"the store's settings could not be read: {error}")
+            return []
 
     def embedded(self, reading: Reading, encoder: Encoder | None) -> DiskSnapshot:
         """The snapshot, with vectors if it can have any."""

@@ -18,7 +18,6 @@ from ragshield.snapshot.disk import DiskSnapshot
 from ragshield.snapshot.layout import read_manifest
 from ragshield.snapshot.spool import Spool
 
-
 LOCK = "lock"
 """File in a workspace that the scan which uses it holds locked."""
 
