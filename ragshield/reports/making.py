@@ -64,7 +64,7 @@ def make_report(
         n_suspicious=len({f.passage_id for f in scan.findings if f.suspicion is not None}),
         n_unreadable=scan.n_unreadable,
         screens=scan.screens,
-        threshold=scan.threshold or 0.0,
+        threshold=scan.threshold,
         complete=scan.complete,
         problem=scan.problem,
         notes=scan.notes,

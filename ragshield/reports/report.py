@@ -134,7 +134,8 @@ class Report:
         n_suspicious: of those, with a finding that says so.
         n_unreadable: of those, that could not be judged.
         screens: screens that ran to the end.
-        threshold: suspicion from which findings are listed.
+        threshold: suspicion from which findings are listed; None where something else
+            limits the list.
         complete: whether everything was read and every screen finished.
         problem: why not, in one sentence.
         notes: what a reader should know.
@@ -154,7 +155,7 @@ class Report:
     n_suspicious: int
     n_unreadable: int
     screens: tuple[str, ...]
-    threshold: float
+    threshold: float | None
     complete: bool
     problem: str | None
     notes: tuple[str, ...]
@@ -223,7 +224,8 @@ def listed_findings(
 def summary(report: Report) -> str:
     """What came of it, in one sentence."""
     found = f"{report.n_suspicious:,} suspicious" if report.n_suspicious else "none suspicious"
+    limit = "" if report.threshold is None else f" at {report.threshold:g} or above"
     return (
-        f"{report.n_passages:,} passages read, {found} at {report.threshold:g} or above "
+        f"{report.n_passages:,} passages read, {found}{limit} "
         f"({', '.join(report.screens) or 'no screen finished'}; {report.seconds:.1f} s)"
     )

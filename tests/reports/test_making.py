@@ -89,7 +89,7 @@ def store() -> MemoryStore:
 
 
 def test_a_real_scan_becomes_a_report_that_says_what_it_left_out(store) -> None:
-    with scan(store, threshold=0.1) as found:
+    with scan(store, ["near-duplicates", "question-echo"], threshold=0.1) as found:
         report = make_report(found, max_findings=1)
         again = make_report(found, baseline={x.fingerprint for x in report.every})
     assert len(report.listed) == 1

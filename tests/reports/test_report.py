@@ -4,6 +4,7 @@ import json
 
 from ragshield.records import Action, Finding
 from ragshield.reports.lines import as_json, as_jsonl
+from ragshield.reports.report import summary
 
 
 def found(name: str, suspicion: float | None, group: str | None = None, detector: str = "a"):
@@ -48,6 +49,12 @@ def test_a_finding_about_the_store_is_a_card_of_its_own(report_of) -> None:
     own = found("chroma:./db#docs", 1.0, detector="collection-configuration")
     card, _ = report_of([own, found("p1", 0.9)], {"p1": "x"}).cards()
     assert card.about_store
+
+
+def test_the_summary_names_the_threshold_where_there_is_one(report_of) -> None:
+    said = summary(report_of([found("p1", 0.9)], {"p1": ""}))
+    assert said.startswith("63 passages read, 1 suspicious at 0.5 or above (near-duplicates, ")
+    assert "suspicious (near" in summary(report_of([found("p1", 0.9)], {"p1": ""}, threshold=None))
 
 
 def test_levels_are_counted_by_passage(report_of) -> None:
