@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import ClassVar
 from urllib.parse import urlsplit
 
+from ragshield.protocols import Snapshot
 from ragshield.records import Action, Batch, Finding, Passage
+from ragshield.screens.whole import judge_batch
 from ragshield.screens.wordings import LOOK_ALIKES, quoted, together
-
-MIN_SHOWN = 0.25
-"""Findings below this suspicion are not worth a line."""
 
 TAXONOMY = ("AML.T0071", "AML.T0067.000", "LLM08:2025", "LLM09:2026", "CWE-345")
 """MITRE ATLAS False RAG Entry Injection and Citations; OWASP embedding weaknesses, with the
@@ -46,6 +46,23 @@ _ISO = re.compile(r"^(\d{4})-(\d\d)-(\d\d)")
 _EDGE = timedelta(days=2)
 _RARE_SHARE = 0.2
 _READ_CHARS = 20_000
+_ROWS_OF_A_SOURCE = 200
+_STEP = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one part of a store shows.
+
+    Attributes:
+        counts: passages of each source.
+        named: rows and ids of the first passages of each source.
+        dated: row, id, signs and words for each passage whose dates cannot be.
+    """
+
+    counts: Counter[str]
+    named: dict[str, list[tuple[int, str]]]
+    dated: list[tuple[int, str, dict[str, float], list[str]]]
 
 
 class ForgedMetadata:
@@ -53,10 +70,9 @@ class ForgedMetadata:
 
     Looked for are dates in the future or impossible; text that reports in the past tense on
     a year after the passage's own date; and a source that imitates a frequent source of the
-    batch or a widely known one (look-alike letters, one edit, a known name with another
+    store or a widely known one (look-alike letters, one edit, a known name with another
     ending). Passages without metadata are silent. Suspicion says how sure it is that the
-    metadata cannot be true; a careless date looks the same as a forged one. Which sources are
-    frequent is read from the batch: judge the store whole, or in large parts.
+    metadata cannot be true; a careless date looks the same as a forged one.
 
     Source: MITRE ATLAS, False RAG Entry Injection and Citations; look-alike names after Holgers
     et al., Cutting through the Confusion, USENIX 2006, and Szurdi et al., The Long
@@ -81,55 +97,77 @@ class ForgedMetadata:
 
     def screen(self, batch: Batch) -> list[Finding]:
         """Findings in the batch's order, at most one per passage; reads no vectors."""
-        hosts = [_host(passage) for passage in batch.passages]
-        counts = Counter(host for host in hosts if host)
-        imitated = _imitations(counts)
-        today = self.today or datetime.now(UTC).date()
-        found = (
-            self._judge(passage, host, imitated, today)
-            for passage, host in zip(batch.passages, hosts, strict=True)
-        )
-        return [finding for finding in found if finding is not None]
+        return judge_batch(self, batch)
 
-    def _judge(
-        self,
-        passage: Passage,
-        host: str | None,
-        imitated: Mapping[str, tuple[str, str]],
-        today: date,
-    ) -> Finding | None:
-        signs: dict[str, float] = {}
-        parts = []
-        if host is not None and host in imitated:
-            known, how = imitated[host]
-            signs["imitated-source"] = 0.85 if how == "looks like" else 0.6
-            parts.append(f'its source "{quoted(host)}" {how} "{quoted(known)}"')
-        said, faults = _dates(passage.meta, today)
-        if faults:
-            signs["impossible-date"] = 0.6
-            parts.append(faults[0])
-        years = [
-            int(match.group(1))
-            for match in _PAST_TENSE.finditer(passage.text[:_READ_CHARS])
-            if not _PLANS.search(match.group("rest"))
-        ]
-        if said is not None and years and max(years) > said.year:
-            signs["text-after-date"] = 0.55
-            parts.append(f"it is dated {said.isoformat()} and reports on {max(years)} as past")
-        if not said and years and max(years) > today.year and passage.meta:
-            signs["text-from-the-future"] = 0.5
-            parts.append(f"it reports on {max(years)} as past")
+    def read(self, snapshot: Snapshot, part: range) -> Reading:
+        """The sources of a part, and the passages whose dates cannot be."""
+        today = self.today or datetime.now(UTC).date()
+        counts: Counter[str] = Counter()
+        named: dict[str, list[tuple[int, str]]] = {}
+        dated: list[tuple[int, str, dict[str, float], list[str]]] = []
+        for step in range(part.start, part.stop, _STEP):
+            rows = range(step, min(step + _STEP, part.stop))
+            for row, passage in zip(rows, snapshot.passages(rows), strict=True):
+                host = _host(passage)
+                if host is not None:
+                    counts[host] += 1
+                    if counts[host] <= _ROWS_OF_A_SOURCE:
+                        named.setdefault(host, []).append((row, passage.id))
+                signs, parts = _date_signs(passage, today)
+                if signs:
+                    dated.append((row, passage.id, signs, parts))
+        return Reading(counts, named, dated)
+
+    def judge(self, snapshot: Snapshot, readings: Sequence[Reading]) -> list[Finding]:
+        """Findings in the order of the rows."""
+        counts: Counter[str] = Counter()
+        for reading in readings:
+            counts.update(reading.counts)
+        found: dict[int, tuple[str, dict[str, float], list[str]]] = {}
+        for host, (known, how) in _imitations(counts).items():
+            weight = 0.85 if how == "looks like" else 0.6
+            said = f'its source "{quoted(host)}" {how} "{quoted(known)}"'
+            for reading in readings:
+                for row, passage_id in reading.named.get(host, ()):
+                    found[row] = (passage_id, {"imitated-source": weight}, [said])
+        for reading in readings:
+            for row, passage_id, signs, parts in reading.dated:
+                _, before, said_before = found.get(row, (passage_id, {}, []))
+                found[row] = (passage_id, {**before, **signs}, [*said_before, *parts])
+        return [self._finding(*found[row]) for row in sorted(found)]
+
+    def _finding(self, passage_id: str, signs: dict[str, float], parts: list[str]) -> Finding:
         suspicion = round(together(list(signs.values())), 4)
-        if suspicion < MIN_SHOWN:
-            return None
         return Finding(
-            passage.id,
+            passage_id,
             suspicion,
             self.name,
             Action.DROP if suspicion >= self.drop_from else Action.KEEP,
             "; ".join(parts),
             evidence={"signs": signs, "taxonomy": list(TAXONOMY)},
         )
+
+
+def _date_signs(passage: Passage, today: date) -> tuple[dict[str, float], list[str]]:
+    """What a passage's dates show, each with its weight, and in words."""
+    if not passage.meta:
+        return {}, []
+    signs: dict[str, float] = {}
+    said, parts = _dates(passage.meta, today)
+    if parts:
+        signs["impossible-date"] = 0.6
+    years = [
+        int(match.group(1))
+        for match in _PAST_TENSE.finditer(passage.text[:_READ_CHARS])
+        if not _PLANS.search(match.group("rest"))
+    ]
+    if said is not None and years and max(years) > said.year:
+        signs["text-after-date"] = 0.55
+        parts.append(f"it is dated {said.isoformat()} and reports on {max(years)} as past")
+    elif said is None and years and max(years) > today.year:
+        signs["text-from-the-future"] = 0.5
+        parts.append(f"it reports on {max(years)} as past")
+    return signs, parts[:2]
 
 
 def _host(passage: Passage) -> str | None:

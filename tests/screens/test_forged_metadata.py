@@ -7,6 +7,8 @@ import pytest
 from ragshield.findings import without_quotes
 from ragshield.records import Action, Batch, Finding, MetaValue, Passage
 from ragshield.screens.forged_metadata import ForgedMetadata
+from ragshield.screens.whole import judge_snapshot
+from ragshield.snapshot.memory import MemorySnapshot
 
 TODAY = date(2026, 6, 1)
 
@@ -110,3 +112,17 @@ def test_two_signs_weigh_more_than_one() -> None:
     assert finding is not None
     assert finding.suspicion == pytest.approx(1 - 0.4 * 0.4)
     assert set(finding.evidence["signs"]) == {"imitated-source", "impossible-date"}
+
+
+def test_the_same_store_gives_the_same_findings_however_it_is_cut() -> None:
+    sources = ["https://brackwater.se/b"] * 30 + ["https://brackvater.se/a"] + ["holm.se"] * 9
+    passages = tuple(
+        Passage(str(i), "The mill is old.", source, {"date": "2031-01-01"} if i % 15 == 0 else {})
+        for i, source in enumerate(sources)
+    )
+    batch = Batch(passages, None)
+    cuts = [MemorySnapshot(batch, n_parts=n) for n in (1, 3, 7)]
+    found = [judge_snapshot(ForgedMetadata(today=TODAY), snapshot) for snapshot in cuts]
+    assert found[0] == found[1] == found[2]
+    assert [f.passage_id for f in found[0]] == ["0", "15", "30"]
+    assert set(found[0][2].evidence["signs"]) == {"imitated-source", "impossible-date"}
