@@ -13,6 +13,7 @@ import pytest
 
 from ragshield.reports.page import as_html, verdict
 from ragshield.reports.page_cards import marked, terms
+from ragshield.reports.report import Report
 
 VOID = {"meta", "link", "input", "br", "img"}
 
@@ -49,6 +50,16 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
+PAGES: dict[int, str] = {}
+
+
+def written(report: Report) -> str:
+    """The page of a report that lives as long as the session, written once."""
+    if id(report) not in PAGES:
+        PAGES[id(report)] = as_html(report, quote=True)
+    return PAGES[id(report)]
+
+
 def test_stored_markup_stays_text(hostile) -> None:
     page = Page(as_html(hostile, quote=True))
     assert len(page.all("script")) == 1
@@ -75,7 +86,7 @@ def test_what_does_not_show_is_named(hostile) -> None:
 
 @pytest.mark.parametrize("which", ["clean", "hostile", "many"])
 def test_the_page_allows_itself_nothing_from_outside(request, which: str) -> None:
-    text = as_html(request.getfixturevalue(which), quote=True)
+    text = written(request.getfixturevalue(which))
     page = Page(text)
     (policy,) = [
         meta["content"]
@@ -100,7 +111,7 @@ def test_the_page_allows_itself_nothing_from_outside(request, which: str) -> Non
 
 @pytest.mark.parametrize("which", ["clean", "hostile", "many"])
 def test_ids_are_unique_and_every_link_and_label_leads_somewhere(request, which: str) -> None:
-    page = Page(as_html(request.getfixturevalue(which), quote=True))
+    page = Page(written(request.getfixturevalue(which)))
     ids = [a["id"] for _, a in page.elements if "id" in a]
     assert len(ids) == len(set(ids))
     for _, attributes in page.elements:
@@ -132,7 +143,7 @@ def test_without_quotes_no_stored_text_is_on_the_page(hostile) -> None:
 
 
 def test_two_thousand_findings_fit_on_a_page(many) -> None:
-    text = as_html(many, quote=True)
+    text = written(many)
     page = Page(text)
     assert len([a for a in page.all("tbody") if "group" in (a["class"] or "")]) == 1000
     assert len([a for a in page.all("a") if a.get("data-n")]) == 2000

@@ -27,6 +27,8 @@ def log_of(report, **options):
 @pytest.mark.parametrize("which", ["clean", "hostile", "many"])
 def test_the_log_is_valid_against_the_schema(request, which: str, quote: bool) -> None:
     report = request.getfixturevalue(which)
+    # Two hundred results show what two thousand would.
+    report = replace(report, listed=report.listed[:200])
     (run,) = log_of(report, quote=quote)["runs"]
     assert len(run["results"]) == len(report.listed)
 
