@@ -57,7 +57,7 @@ def calibrate(
 
     Asks honest questions of the store, finds the threshold that costs at most the budget
     of the honest passages, and plants the known attacks in a copy to see what it
-    catches. Changes nothing in the store. Use the file with Calibrated("shield.toml").
+    catches. Changes nothing in the store. Use it: Guard(retriever, shield="shield.toml").
     """
     # Checked before the work, so that a slip does not cost a long calibration.
     check_writable(output)
@@ -139,9 +139,10 @@ def _table(shield: Shield) -> list[str]:
         f"{'attack':<{_LABEL_CHARS}} each  found  poison removed       n  honest lost",
     ]
     for row in shield.detection:
-        label = row.attack
-        if len(label) > _LABEL_CHARS:
-            label = f"{label[: _LABEL_CHARS - 1]}…"
+        name, comma, how = row.attack.partition(", ")
+        if len(row.attack) > _LABEL_CHARS:  # what was varied stays whole
+            name = f"{name[: _LABEL_CHARS - 1 - len(comma + how)]}…"
+        label = f"{name}{comma}{how}"
         lines.append(
             f"{label:<{_LABEL_CHARS}} {row.n_planted:>4}  {_digits(row.retrieved.value, 2):>5}  "
             f"{_rate(row.recall, 2):<17} {row.recall.n:>4}  {_rate(row.clean_loss, 3)}"
