@@ -32,16 +32,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         # In an application, these lines and the import are all there is to it.
         store = Chroma("docs", EncoderEmbeddings(), persist_directory=folder)
-        store.add_texts(HONEST + POISONED)
+        ids = [f"chronicle-{i}" for i in range(len(HONEST))]
+        store.add_texts(HONEST + POISONED, ids=[*ids, "upload-1", "upload-2"])
 
-        def report(retrieval, verdict):
-            for finding in verdict.dropped:
-                text = next(hit.text for hit in retrieval if hit.id == finding.passage_id)
-                print(f"dropped ({finding.suspicion:.2f}): {text}\n  {finding.reason}")
-
-        retriever = GuardedRetriever.from_vectorstore(store, k=10, on_verdict=report)
-        for document in retriever.invoke(QUESTION):
-            print("kept:", document.page_content)
+        retriever = GuardedRetriever.from_vectorstore(store, k=10)  # shield="shield.toml"
+        documents = retriever.invoke(QUESTION)
+        print(documents.verdict.explain())
+        print(f"\nStatus: {documents.status}. Kept:")
+        for document in documents:
+            print("-", document.page_content)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ragshield.calibration.calibrating import calibrate
     from ragshield.encoders.open import open_encoder
-    from ragshield.errors import RagshieldError
+    from ragshield.errors import MajorityError, RagshieldError
     from ragshield.experiment import Experiment
     from ragshield.forget import apply_plan, plan_forget, undo
     from ragshield.guard import Guard, judge
@@ -29,6 +29,7 @@ _HOME = {
     "Guard": "guard",
     "Hit": "records",
     "IngestGuard": "ingest",
+    "MajorityError": "errors",
     "Passage": "records",
     "Question": "records",
     "RagshieldError": "errors",
@@ -53,6 +54,7 @@ __all__ = [
     "Guard",
     "Hit",
     "IngestGuard",
+    "MajorityError",
     "Passage",
     "Question",
     "RagshieldError",

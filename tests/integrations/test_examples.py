@@ -18,13 +18,16 @@ def lines_of(name, capsys):
 def test_the_guard_example_drops_the_poisoned_passages_and_leaves_the_right_answer(capsys):
     pytest.importorskip("langchain_chroma")
     lines = lines_of("langchain_guard.py", capsys)
-    kept = [line for line in lines if line.startswith("kept: ")]
-    dropped = [line for line in lines if line.startswith("dropped (")]
-    assert sum("Evelyn Crane" in line for line in dropped) == 2
-    assert not [line for line in kept if "Evelyn Crane" in line]
     # The default guard may cost an honest passage; the answer must survive it.
-    assert len(dropped) <= 3
-    assert "kept: The town chronicle of 1912 names Per Lund" in "\n".join(kept)
+    assert lines[0].startswith("fused judged 11 passages and removed ")
+    told = " ".join(line for line in lines if "removed" in line)
+    assert "'upload-1'" in told
+    assert "'upload-2'" in told
+    assert "quotes the question" in told
+    assert "Status: filtered. Kept:" in lines
+    kept = [line for line in lines if line.startswith("- ")]
+    assert not [line for line in kept if "Evelyn Crane" in line]
+    assert "- The town chronicle of 1912 names Per Lund" in "\n".join(kept)
 
 
 def test_the_ingest_example_holds_the_three_poisoned_passages_with_reasons(capsys):
