@@ -24,6 +24,7 @@ class CommonGround:
     Attributes:
         agreement: per text, in the group's order: the share of its names and numbers that
             most texts have too, [0, 1]; of its words where it has no names.
+        claim: per text: the share of its words that most texts have too, [0, 1].
         overlap: mean share of words that two texts have in common, [0, 1].
         series: how far they are one form filled in differently, [0, 1].
         n_distinct: number of different texts.
@@ -31,6 +32,7 @@ class CommonGround:
     """
 
     agreement: NDArray[np.float64]
+    claim: NDArray[np.float64]
     overlap: float
     series: float
     n_distinct: int
@@ -47,7 +49,9 @@ def common_ground(texts: Sequence[str]) -> CommonGround:
     # Texts without capitals or numbers are judged by all their words, which vary more.
     carrying, scale = (marks, 1.0) if n_marks >= 2 else (words, 0.45)
     counts = Counter(word for found in carrying for word in found)
-    common = {word for word, n in counts.items() if n >= 0.6 * len(texts) and n > 1}
+    common = _of_most(counts, len(texts))
+    said = _of_most(Counter(word for found in words for word in found), len(texts))
+    claim = np.array([len(found & said) / max(len(found), 1) for found in words])
     agreement = np.array(
         [min(1.0, len(found & common) / (scale * max(len(found), 1))) for found in carrying]
     )
@@ -64,5 +68,9 @@ def common_ground(texts: Sequence[str]) -> CommonGround:
     series = float(np.clip((overlap - 0.45) / 0.15, 0, 1)) * differing
     shared = sorted(common, key=lambda word: (-counts[word], word))[:8]
     return CommonGround(
-        agreement, overlap, series, len({normal_form(t) for t in texts}), tuple(shared)
+        agreement, claim, overlap, series, len({normal_form(t) for t in texts}), tuple(shared)
     )
+
+
+def _of_most(counts: Counter[str], n: int) -> set[str]:
+    return {word for word, k in counts.items() if k >= 0.6 * n and k > 1}

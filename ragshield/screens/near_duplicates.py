@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -20,6 +21,7 @@ from ragshield.screens.neighbours import (
     lexical_vectors,
     linked_groups,
     links,
+    usual_gap,
     usual_similarity,
 )
 from ragshield.screens.whole import judge_batch
@@ -36,6 +38,7 @@ _READ_CHARS = 4000
 _WHOLE_GROUP = 256
 """Up to this many members every pair is compared; beyond, the neighbours that are known."""
 _MAX_WITHOUT_VECTORS = 50_000
+_WIDE = 0.35
 
 
 class NearDuplicates:
@@ -98,11 +101,12 @@ class NearDuplicates:
             cut = self._cut(usual_similarity(snapshot, depth=_DEPTH), floor)
             readings = [links(snapshot, range(len(snapshot)), cut=cut)]
         usual = usual_similarity(snapshot, depth=_DEPTH)
+        usual_gaps = usual_gap(snapshot, depth=_DEPTH)
         findings: dict[int, Finding] = {}
         for members in linked_groups(joined(readings), cut=self._cut(usual, floor)):
-            kth = _to_kth(snapshot, members)
-            if _highest(len(members), kth, usual, floor) >= MIN_SHOWN:
-                judged = self._judge(snapshot, members, kth, usual, floor)
+            shape = _shape(snapshot, members, usual, usual_gaps, floor)
+            if _highest(len(members), shape) >= MIN_SHOWN:
+                judged = self._judge(snapshot, members, shape, usual)
                 findings.update((row, f) for row, f in judged if (f.suspicion or 0) >= MIN_SHOWN)
         return [findings[row] for row in sorted(findings)]
 
@@ -113,9 +117,8 @@ class NearDuplicates:
         self,
         snapshot: Snapshot,
         members: Sequence[int],
-        kth: NDArray[np.float64],
+        shape: _Shape,
         usual: Background,
-        floor: float,
     ) -> Iterator[tuple[int, Finding]]:
         n = len(members)
         k = min(n - 1, _DEPTH)
@@ -131,14 +134,15 @@ class NearDuplicates:
         group = group_id(ids)
         near_ids = _Nearest(snapshot, members, ids)
         for i, passage in enumerate(passages):
-            excess = usual.excess(float(kth[i]), k)
+            kth = float(shape.kth[i])
             # A passage that fits a loose group is no better a sign than the group.
             agreement = min(float(texts.agreement[i]), float(texts.agreement.mean()))
-            agrees = float(np.clip((agreement - 0.1) / 0.5, 0.2, 1))
+            claim = min(float(texts.claim[i]) + 0.1, float(texts.claim.mean()))
+            agrees = np.clip(agreement / 0.4, 0.2, 1) * np.clip((claim - 0.15) / 0.15, 0, 1)
             suspicion = (
                 min(size, 0.98)
-                * _stands_out(float(kth[i]), k, usual, floor)
-                * agrees
+                * float(shape.stands_out[i])
+                * float(agrees)
                 * (1 - 0.7 * texts.series)
             )
             if texts.n_distinct == 1:
@@ -147,11 +151,13 @@ class NearDuplicates:
             evidence = {
                 "n_passages": n,
                 "n_distinct": texts.n_distinct,
-                "similarity_to_kth": round(float(kth[i]), 4),
+                "similarity_to_kth": round(kth, 4),
                 "k": k,
                 "usual_similarity": round(float(usual.median[k - 1]), 4),
-                "excess": round(excess, 2),
+                "excess": round(usual.excess(kth, k), 2),
+                "gap": round(shape.gap, 4),
                 "agreement": round(float(texts.agreement[i]), 3),
+                "shared_claim": round(float(texts.claim[i]), 3),
                 "word_overlap": round(texts.overlap, 3),
                 "series": round(texts.series, 3),
                 "shared_words": list(texts.shared),
@@ -165,23 +171,58 @@ class NearDuplicates:
                 suspicion=round(suspicion, 4),
                 detector=self.name,
                 action=Action.DROP if suspicion >= self.drop_from else Action.KEEP,
-                reason=_reason(texts, n, k, float(kth[i]), usual),
+                reason=_reason(texts, n, k, kth, usual),
                 group=group,
                 evidence=evidence,
             )
             yield members[i], finding
 
 
-def _stands_out(kth: float, k: int, usual: Background, floor: float) -> float:
-    """How far a similarity to the k-th neighbour is beyond what this store is used to, [0, 1]."""
-    beyond = float(np.clip((usual.excess(kth, k) - 1.5) / 1.5, 0, 1))
-    return beyond * float(np.clip((kth - floor + 0.15) / 0.2, 0, 1))
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """How a group lies among the other passages.
+
+    Attributes:
+        kth: each member's similarity to its k-th neighbour in the group.
+        gap: how much nearer that is than the nearest passage outside, the members' median;
+            negative where others lie between them.
+        stands_out: per member, how far both are beyond what this store is used to, [0, 1].
+    """
+
+    kth: NDArray[np.float64]
+    gap: float
+    stands_out: NDArray[np.float64]
 
 
-def _highest(n: int, kth: NDArray[np.float64], usual: Background, floor: float) -> float:
+def _shape(
+    snapshot: Snapshot,
+    members: Sequence[int],
+    usual: Background,
+    usual_gaps: NDArray[np.float64],
+    floor: float,
+) -> _Shape:
+    kth = _to_kth(snapshot, members)
+    k = min(len(members) - 1, _DEPTH)
+    outside = []
+    for rows in _steps(members):
+        near = snapshot.nearest(rows)
+        others = (near.rows >= 0) & ~np.isin(near.rows, members)
+        outside.append(np.where(others, near.similarity, -2.0).max(axis=1))
+    farther = np.concatenate(outside)
+    known = farther > -2
+    # Members that know nobody else say nothing; if none does, the others are far away.
+    gap = float(np.median((kth - farther)[known])) if known.any() else _WIDE
+    excess = (kth - usual.median[k - 1]) / usual.spread[k - 1]
+    # In units of the spread, as the excess is; a group apart from all others adds three.
+    apart = np.clip(gap - usual_gaps[k - 1], -0.1, _WIDE) / usual.spread[0]
+    beyond = np.clip((excess + apart - 2.5) / 2, 0, 1)
+    return _Shape(kth, gap, beyond * np.clip((kth - floor + 0.15) / 0.2, 0, 1))
+
+
+def _highest(n: int, shape: _Shape) -> float:
     """Above what any member's suspicion can be, whatever the texts say."""
     size = min(1 - 0.72 ** (n - 1) + 0.12, 0.98)
-    return max(0.3, size) * _stands_out(float(kth.max()), min(n - 1, _DEPTH), usual, floor)
+    return max(0.3, size) * float(shape.stands_out.max())
 
 
 def _to_kth(snapshot: Snapshot, members: Sequence[int]) -> NDArray[np.float64]:

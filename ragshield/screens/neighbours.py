@@ -81,15 +81,37 @@ def usual_similarity(snapshot: Snapshot, *, depth: int) -> Background:
     Below 40 usable passages there is no background to measure, and that of an ordinary
     English store under MiniLM is assumed, on the side of fewer findings.
     """
-    n = len(snapshot)
-    chosen = np.unique(np.linspace(0, max(n - 1, 0), min(n, _SAMPLE)).astype(np.intp))
-    nearest = snapshot.nearest(chosen.tolist())
-    full = nearest.rows[:, :depth].min(axis=1, initial=0) >= 0
-    if nearest.rows.shape[1] < depth or full.sum() < _MIN_STORE:
+    similarity = _sampled(snapshot, depth)
+    if len(similarity) < _MIN_STORE:
         k = np.arange(depth)
         median = np.asarray(0.6 - 0.02 * k, dtype=np.float64)
         return Background(median, np.full(depth, 0.08, dtype=np.float64), 0)
-    return _measured(nearest.similarity[full, :depth].astype(np.float64))
+    return _measured(similarity)
+
+
+def usual_gap(snapshot: Snapshot, *, depth: int) -> NDArray[np.float64]:
+    """How far three of four passages are at most from their k-th neighbour to the next.
+
+    Returns:
+        Differences of cosines for k = 1..depth, (depth,); zeros below 40 usable passages.
+    """
+    similarity = _sampled(snapshot, depth + 1)
+    if len(similarity) < _MIN_STORE:
+        return np.zeros(depth, dtype=np.float64)
+    gap: NDArray[np.float64] = np.quantile(-np.diff(similarity, axis=1), 0.75, axis=0)
+    return gap
+
+
+def _sampled(snapshot: Snapshot, depth: int) -> NDArray[np.float64]:
+    """Similarities to the first `depth` neighbours, for rows of a sample that have them."""
+    n = len(snapshot)
+    chosen = np.unique(np.linspace(0, max(n - 1, 0), min(n, _SAMPLE)).astype(np.intp))
+    nearest = snapshot.nearest(chosen.tolist())
+    if nearest.rows.shape[1] < depth:
+        return np.empty((0, depth), dtype=np.float64)
+    full = nearest.rows[:, :depth].min(axis=1, initial=0) >= 0
+    found: NDArray[np.float64] = nearest.similarity[full, :depth].astype(np.float64)
+    return found
 
 
 def links(snapshot: Snapshot, part: range, *, cut: float) -> Links:
