@@ -33,6 +33,23 @@ def test_one_such_wording_alone_is_listed_and_kept() -> None:
 
 
 @pytest.mark.parametrize(
+    ("sign", "text"),
+    [
+        (
+            "withdrawn",
+            "Earlier reports of the mill and of all that Ada Holm did there have been withdrawn.",
+        ),
+        ("announcement", "The Mill Board reports, in its 2026 bulletin no. 8: Per Lund."),
+        ("contrary", "Despite popular belief, it was Per Lund."),
+    ],
+)
+def test_each_way_to_press_an_answer_is_named(sign: str, text: str) -> None:
+    finding = judge(text)
+    assert finding is not None
+    assert sign in finding.evidence["signs"]
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "The mill was built by Per Lund in 1844 and burnt down in 1902.",
