@@ -171,7 +171,8 @@ def _k_means(sample: Vectors, k: int, rng: np.random.Generator) -> Vectors:
         centre[filled] = unit_rows(np.add.reduceat(sample[order], first, axis=0))
         empty = np.setdiff1d(np.arange(len(centre)), filled)
         centre[empty] = sample[rng.choice(len(sample), len(empty))]
-    return centre
+    # Copies of one passage give copies of one centre, of which one has all the rows.
+    return centre[np.unique(_nearest_centre(sample, centre))]
 
 
 def _nearest_centre(unit: Vectors, centre: Vectors) -> NDArray[np.intp]:

@@ -232,6 +232,8 @@ def _search_cells(snapshot: DiskSnapshot, n_probes: int, numbers: range) -> Near
 
 def _asking(probes: NDArray[np.int32]) -> list[tuple[int, NDArray[np.intp]]]:
     """Each cell that is looked into, with the positions of the rows that do."""
+    if not len(probes):
+        return []
     order = np.argsort(probes, axis=None, kind="stable")
     numbers, first = np.unique(probes.ravel()[order], return_index=True)
     # Two pieces of one cell that was cut can fall on the same piece: once is enough.
