@@ -35,6 +35,12 @@ class Adaptive:
     that of Carlini et al., arXiv 1902.06705.
     Differs: black box against the defence: verdicts and suspicion only, no gradients.
 
+    Measured against `fused` with MiniLM over 667 real passages (three datasets, 10 read of 20
+    judged, budget 200): all passages of all targets got through, after a mean of 13
+    judgements for n = 1 (21 targets), 23 for n = 2 (42) and 48 for n = 5 (21), where
+    PoisonedRAG's own texts without the question got 48, 25 and 7 % through. A defence that
+    gives its verdicts away is found out; measure others against it, not only this.
+
     Cost per target: at most `budget` judgements by the defender, and as many texts embedded
     where no text comes twice, in batches of 8; one search of the store.
 
