@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
@@ -13,6 +12,7 @@ from ragshield.errors import UsageError
 from ragshield.protocols import Encoder, Snapshot
 from ragshield.records import Action, Batch, Finding, Vectors
 from ragshield.screens.encoding import encoder_of
+from ragshield.screens.tails import expected_beyond, robust_z, suspicion_from
 from ragshield.screens.whole import judge_batch
 from ragshield.vectors import unit_rows
 
@@ -24,8 +24,6 @@ TAXONOMY = ("AML.T0066", "LLM08:2025", "LLM09:2026")
 
 _MIN_STORE = 100
 _QUESTION_DEPTH = 10
-_EVEN_ODDS = 0.05
-"""Hubs expected of an honest store at which the suspicion is 0.5."""
 
 
 class _Reading(NamedTuple):
@@ -110,16 +108,16 @@ class Hubness:
         asked = self._asked(n, readings)
         if np.count_nonzero(degree) < _MIN_STORE:
             return []
-        expected = _expected(degree)
+        expected = expected_beyond(degree, least_scale=0.5)
         # Most passages are near no question: those that are make the distribution.
         by_questions = np.full(n, np.inf)
         reached = asked > 0
         if np.count_nonzero(reached) >= _MIN_STORE:
-            by_questions[reached] = _expected(asked[reached])
-        suspicion = np.maximum(_suspicion(expected), _suspicion(by_questions))
+            by_questions[reached] = expected_beyond(asked[reached], least_scale=0.5)
+        suspicion = np.maximum(suspicion_from(expected), suspicion_from(by_questions))
         chosen = np.flatnonzero(suspicion >= MIN_SHOWN)
         naming = _naming(snapshot, chosen)
-        z = _robust_z(degree)
+        z = robust_z(degree)
         findings = []
         for row, passage in zip(chosen.tolist(), snapshot.passages(chosen.tolist()), strict=True):
             others = snapshot.passages(naming[row][:10])
@@ -191,28 +189,6 @@ class Hubness:
         similarity = np.concatenate([r.near_similarity for r in readings], axis=1)
         best = np.argsort(-similarity, axis=1, kind="stable")[:, :_QUESTION_DEPTH]
         return np.bincount(np.take_along_axis(rows, best, axis=1).ravel(), minlength=n)
-
-
-def _expected(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """How many rows with at least such a count an honest store of this size would have."""
-    high, higher = np.quantile(counts, (0.9, 0.99))
-    scale = max((higher - high) / math.log(10), 0.5)
-    tail = np.exp(-np.maximum(counts - higher, 0) / scale)
-    expected: NDArray[np.float64] = np.where(counts > higher, 0.01 * len(counts) * tail, np.inf)
-    return expected
-
-
-def _suspicion(expected: NDArray[np.float64]) -> NDArray[np.float64]:
-    with np.errstate(divide="ignore"):
-        grown: NDArray[np.float64] = 0.5 + 0.15 * np.log10(_EVEN_ODDS / expected)
-    return np.clip(grown, 0, 0.98)
-
-
-def _robust_z(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    median = np.median(counts)
-    spread = 1.4826 * np.median(np.abs(counts - median))
-    z: NDArray[np.float64] = (counts - median) / max(spread, 1.0)
-    return z
 
 
 def _naming(snapshot: Snapshot, rows: NDArray[np.intp]) -> dict[int, list[int]]:
