@@ -134,6 +134,24 @@ def test_the_threshold_decides_what_is_listed(poisoned) -> None:
         scan(poisoned, threshold=1.2)
 
 
+def test_a_budget_is_kept_and_takes_the_worst_first(poisoned) -> None:
+    everything = scan(poisoned, SCREENS, threshold=None).findings
+    shown = scan(poisoned, SCREENS, threshold=None, alert_budget=0.04).findings
+    assert [f.passage_id for f in shown] == [f.passage_id for f in everything[:2]]
+    assert all(f.evidence["screens"] for f in shown)
+    with pytest.raises(UsageError, match="alert_budget is 0"):
+        scan(poisoned, SCREENS, alert_budget=0)
+
+
+def test_a_confirmed_passage_leads_to_the_rest_of_its_campaign(poisoned) -> None:
+    planted = {f"p{i}" for i in range(60, 60 + len(POISON))}
+    report = scan(poisoned, SCREENS, like=["p60"])
+    assert {f.passage_id for f in report.findings} == planted - {"p60"}
+    assert {f.detector for f in report.findings} == {"campaign"}
+    with pytest.raises(UsageError, match="'nobody' is not in the store"):
+        scan(poisoned, SCREENS, like=["p60", "nobody"])
+
+
 def test_a_store_that_breaks_off_is_incomplete_and_what_was_read_is_judged(poisoned) -> None:
     texts = [*POISON, *clean_texts()]
     store = FakeStore(texts, None, breaks_after=40, error=StoreError("the disk went away"))

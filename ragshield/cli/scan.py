@@ -13,6 +13,7 @@ from ragshield.cli.console import VectorCache, err
 from ragshield.cli.scan_gate import exit_code, gate
 from ragshield.cli.scan_output import Outputs, outputs, write
 from ragshield.errors import UsageError
+from ragshield.ranking import Limit
 
 if TYPE_CHECKING:
     from ragshield.reports.report import Report
@@ -34,8 +35,40 @@ def scan(
         typer.Option("--screen", help="Screen to run; repeat for more. [default: all]"),
     ] = None,
     threshold: Annotated[
-        float, typer.Option(help="Suspicion, 0 to 1, from which a finding is listed.")
-    ] = 0.5,
+        float | None,
+        typer.Option(
+            help="Suspicion, 0 to 1, from which a finding is listed. [default: 0.5; 0.1 with "
+            "a budget or a rate]",
+            show_default=False,
+        ),
+    ] = None,
+    alert_budget: Annotated[
+        float | None,
+        typer.Option(
+            "--alert-budget",
+            metavar="SHARE",
+            help="List at most this share of the passages, e.g. 0.002.",
+            show_default=False,
+        ),
+    ] = None,
+    false_positive_rate: Annotated[
+        float | None,
+        typer.Option(
+            "--false-positive-rate",
+            metavar="SHARE",
+            help="List what looks worse than all but this share of the store.",
+            show_default=False,
+        ),
+    ] = None,
+    like: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--like",
+            metavar="ID",
+            help="Confirmed poison: list the rest of its campaign; repeat for more.",
+            show_default=False,
+        ),
+    ] = None,
     format_: Annotated[
         list[str] | None,
         typer.Option(
@@ -141,6 +174,8 @@ def scan(
     fails = gate(fail_on)
     if cache is not None and encoder is None:
         raise UsageError("--cache keeps the vectors of --encoder; name an encoder with it")
+    limited = alert_budget is not None or false_positive_rate is not None
+    Limit(threshold, alert_budget, false_positive_rate)
     if resume and workspace is None:
         raise UsageError("--resume goes on in a folder of an earlier scan; name it: --workspace")
     from ragshield.cli.scan_progress import scan_progress
@@ -160,7 +195,10 @@ def scan(
             store,
             screen or None,
             encoder=embedder,
-            threshold=threshold,
+            threshold=0.5 if threshold is None and not limited else threshold,
+            alert_budget=alert_budget,
+            false_positive_rate=false_positive_rate,
+            like=like or (),
             workspace=workspace,
             resume=resume,
             engine=engine.value,

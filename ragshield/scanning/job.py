@@ -11,13 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
+from ragshield.campaign import campaign
 from ragshield.errors import IncompleteError, RagshieldError, UsageError
 from ragshield.protocols import Encoder, Screen, Store, StoreScreen
+from ragshield.ranking import Limit, fused, listed
 from ragshield.records import Finding, Passage
 from ragshield.scanning import known as states
 from ragshield.scanning.engines import Engine, EngineName, one_thread, open_engine
 from ragshield.scanning.judging import Fresh, health, judged
-from ragshield.scanning.order import ranked
 from ragshield.scanning.reading import Reading, held, prepared, read
 from ragshield.scanning.report import Progress, ScanReport, Stage
 from ragshield.screening import screens_named
@@ -33,6 +34,9 @@ def scan(
     *,
     encoder: Encoder | None = None,
     threshold: float | None = 0.5,
+    alert_budget: float | None = None,
+    false_positive_rate: float | None = None,
+    like: Sequence[str] = (),
     batch_size: int = 1024,
     workspace: Path | None = None,
     resume: bool = False,
@@ -53,7 +57,13 @@ def scan(
         screens: screens or their registry names; None for all that are installed.
         encoder: embeds passages of a store that holds no vectors. Without it those are
             compared by their words, and a note says so.
-        threshold: suspicion in [0, 1] from which a finding is listed; None lists all.
+        threshold: suspicion in [0, 1] from which a finding is listed; None lists all, or
+            with a budget or a rate all from 0.1.
+        alert_budget: largest share of the passages that is listed, (0, 1].
+        false_positive_rate: largest share of honest passages that is listed, (0, 1], as
+            far as the store itself tells; see `ragshield.ranking.Limit`.
+        like: ids of passages that a person has confirmed as poison. Then only the rest of
+            their campaign is listed (`ragshield.campaign`).
         batch_size: passages per read.
         workspace: folder to keep what was read in; None for a temporary one, deleted when
             the report is closed. It holds copies of all texts: treat it as the store.
@@ -76,8 +86,7 @@ def scan(
             workspace or state.
         IncompleteError: nothing could be kept in the workspace, or a worker died.
     """
-    if threshold is not None and not 0 <= threshold <= 1:
-        raise UsageError(f"threshold is {threshold}; it must be in [0, 1]")
+    limit = Limit(threshold, alert_budget, false_positive_rate)
     if batch_size < 1:
         raise UsageError(f"batch_size is {batch_size}; it must be at least 1")
     if resume and workspace is None:
@@ -113,11 +122,11 @@ def scan(
             states.note(snapshot, known)
         except IncompleteError as error:
             run.problems.append(str(error))
-    listed = _listed(findings, snapshot, threshold, fresh)
+    shown = _shown(findings, snapshot, limit, fresh, like)
     return ScanReport(
         url=store.url,
-        findings=(*settings, *listed),
-        passages=_passages(snapshot, listed),
+        findings=(*settings, *shown),
+        passages=_passages(snapshot, shown),
         n_passages=len(snapshot),
         n_unreadable=run.n_unreadable,
         complete=not run.problems,
@@ -126,6 +135,8 @@ def scan(
         seconds=time.perf_counter() - run.started,
         screens=tuple(run.finished),
         threshold=threshold,
+        alert_budget=alert_budget,
+        false_positive_rate=false_positive_rate,
         neighbour_recall=recall,
         n_new=len(snapshot) if fresh is None else int(fresh.sum()),
         seconds_by_step=run.seconds,
@@ -263,16 +274,34 @@ def _folder(workspace: Path | None, *, resume: bool) -> Iterator[Path]:
         raise
 
 
-def _listed(
-    findings: Sequence[Finding], snapshot: DiskSnapshot, threshold: float | None, fresh: Fresh
+def _shown(
+    findings: Sequence[Finding],
+    snapshot: DiskSnapshot,
+    limit: Limit,
+    fresh: Fresh,
+    like: Sequence[str],
 ) -> list[Finding]:
-    """What is shown of all findings, in order."""
-    least = 0.0 if threshold is None else threshold
-    chosen = [f for f in findings if f.suspicion is None or f.suspicion >= least]
-    rows = _rows(snapshot, chosen)
+    """What is shown of all findings: one a passage, most suspicious first."""
+    n = len(snapshot)
+    rows = _rows(snapshot, findings)
+    ranking = fused(findings, n, rows.__getitem__)
+    if like:
+        ranking = campaign(snapshot, _confirmed(snapshot, like), ranking)
+        rows = _rows(snapshot, ranking)
+        ranking = fused(ranking, n, rows.__getitem__)
     if fresh is not None:
-        chosen = [f for f in chosen if fresh[rows[f.passage_id]]]
-    return ranked(chosen, rows.__getitem__)
+        ranking = [f for f in ranking if fresh[rows[f.passage_id]]]
+        n = int(fresh.sum())
+    return listed(ranking, n, limit)
+
+
+def _confirmed(snapshot: DiskSnapshot, ids: Sequence[str]) -> list[int]:
+    found = []
+    for name, row in zip(ids, snapshot.rows_of(ids), strict=True):
+        if row is None:
+            raise UsageError(f"passage '{name}' is not in the store; --like takes stored ids")
+        found.append(row)
+    return found
 
 
 def _rows(snapshot: DiskSnapshot, findings: Sequence[Finding]) -> dict[str, int]:

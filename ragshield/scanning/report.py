@@ -37,11 +37,9 @@ class ScanReport:
 
     Attributes:
         url: the store's.
-        findings: those at or above the threshold and those that could not be judged
-            (suspicion None), one per passage and detector; with `known`, only those about
-            new or changed passages. Passages are ranked by their highest suspicion, the
-            store's own configuration first, what could not be judged last; a passage's
-            findings stay together.
+        findings: the store's own configuration; then one per passage that passes the
+            limits, most suspicious first; then what is exposed (secrets), what could not be
+            judged (suspicion None) last. With `known`, only about new or changed passages.
         passages: the passages that findings speak of, by id.
         n_passages: passages read.
         n_unreadable: of those, without text or with a vector that is NaN, infinite or zero.
@@ -51,6 +49,8 @@ class ScanReport:
         seconds: time it took.
         screens: names of the screens that ran to the end.
         threshold: suspicion from which findings are listed; None if all are.
+        alert_budget: largest share of the passages that is listed; None for no such limit.
+        false_positive_rate: largest share of honest passages listed; None for none.
         neighbour_recall: share of the truly nearest passages that were found, measured on
             a sample; 1.0 where all pairs were compared; None without vectors, or if no
             screen compares passages.
@@ -72,6 +72,8 @@ class ScanReport:
     seconds: float
     screens: tuple[str, ...]
     threshold: float | None
+    alert_budget: float | None = None
+    false_positive_rate: float | None = None
     neighbour_recall: float | None = None
     n_new: int = 0
     seconds_by_step: Mapping[str, float] = field(default_factory=dict)
