@@ -20,7 +20,7 @@ N_THREADS = 8
 
 def load(trials: Sequence[Trial], *, quick: bool = False) -> dict[str, Any]:
     """Eight threads hammer one guard with the same retrievals in different orders."""
-    given = retrievals(trials, 10, 50 if quick else 300)
+    given = retrievals(trials, 10, 50 if quick else 300, regime="c")
     given = list({one.question: one for one in given}.values())
     guard = Guard(Given(given), depth=10)
     start = perf_counter()

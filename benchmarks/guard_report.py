@@ -114,8 +114,8 @@ def _compared(result: dict[str, Any]) -> Iterator[str]:
     yield "## Beside other defences: PoisonedRAG"
     yield ROWS
     yield (
-        "Cells: poison recall / clean loss / exact removal; clean loss alone where nothing is "
-        "poisoned. `ms`: median of one judgement of ten hits with stored vectors, one thread."
+        "Cells: poison recall / clean loss / exact removal; clean loss alone where no poison was "
+        "retrieved. `ms`: median of one judgement of ten hits with stored vectors, one thread."
     )
     yield "The text alone:"
     times = {name: f"{row['median_ms']:.2f}" for name, row in result["latency"].items()}

@@ -62,7 +62,8 @@ def running(result: dict[str, Any]) -> Iterator[str]:
     at = {(row["defender"], row["k"]): row for row in rows}
     yield "## Time for one judgement, beside `ragdefender` 0.2.0, in milliseconds"
     yield (
-        "One run, one thread, the same passages: random hits of the honest store. The guard and "
+        "One run, one thread, the same passages: random ones of the really retrieved contexts of "
+        "(a), some eighty words each. The guard and "
         "our RAGDefender read the stored vectors; the package's `defend()` embeds the passages at "
         "each call, and fails on a single one. Median (95th percentile) n. Cold: no text was seen "
         "before; seen: all were."

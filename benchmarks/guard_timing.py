@@ -111,9 +111,9 @@ def memory(trials: Sequence[Trial], *, quick: bool = False) -> list[dict[str, An
     return out
 
 
-def retrievals(trials: Sequence[Trial], k: int, n: int) -> list[Retrieval]:
-    """Retrievals (n) of k hits each, drawn at random from the honest store's hits."""
-    source = [t.retrieval for t in trials if t.regime == "c" and not t.family]
+def retrievals(trials: Sequence[Trial], k: int, n: int, *, regime: str = "a") -> list[Retrieval]:
+    """Retrievals (n) of k hits each, drawn at random from the honest hits of a regime."""
+    source = [t.retrieval for t in trials if t.regime == regime and not t.family]
     hits = [pair for r in source for pair in zip(r.hits, r.vectors, strict=True)]
     rng = np.random.default_rng(k)
     out = []
