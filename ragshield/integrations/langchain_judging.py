@@ -19,6 +19,7 @@ from ragshield.chain import DefenderChain, Defenders, OnError, ShieldGiven
 from ragshield.errors import InputError, MajorityError
 from ragshield.integrations.langchain_vectors import (
     EncoderEmbeddings,
+    Stored,
     StoredVectors,
     facts_of,
     passages_of_documents,
@@ -119,11 +120,12 @@ class DocumentJudge:
         question: str,
         documents: Sequence[Document],
         question_vector: Sequence[float] | None = None,
+        stored: Stored | None = None,
     ) -> Judged:
-        """The defenders' verdict, not settled yet."""
+        """The defenders' verdict, not settled yet; `stored` are vectors already at hand."""
         passages = passages_of_documents(documents)
         try:
-            stored = self._stored(documents)
+            stored = self._stored(documents) if stored is None else stored
             missing = self._missing(passages, stored)
             made = self.embeddings.embed_documents(missing) if missing else []
             if question_vector is None and passages:
@@ -138,11 +140,13 @@ class DocumentJudge:
         question: str,
         documents: Sequence[Document],
         question_vector: Sequence[float] | None = None,
+        stored: Stored | None = None,
     ) -> Judged:
         """`judge` without blocking the event loop."""
         passages = passages_of_documents(documents)
         try:
-            stored = await asyncio.to_thread(self._stored, documents)
+            if stored is None:
+                stored = await asyncio.to_thread(self._stored, documents)
             missing = self._missing(passages, stored)
             made = await self.embeddings.aembed_documents(missing) if missing else []
             if question_vector is None and passages:

@@ -25,7 +25,12 @@ from ragshield.integrations.langchain_judging import (
     aannounce,
     announce,
 )
-from ragshield.integrations.langchain_vectors import searches_by_vector, unwrapped
+from ragshield.integrations.langchain_vectors import (
+    Stored,
+    search_with_vectors,
+    searches_by_vector,
+    unwrapped,
+)
 from ragshield.majority import Majority, OnMajority
 from ragshield.retriever import check_question
 
@@ -175,12 +180,12 @@ class GuardedRetriever(BaseRetriever):
         if self._plain is not None:
             vector = self._judge.embeddings.embed_query(query)
             depth = first = _depth(self._plain, kwargs)
-            documents = _search(self._plain, vector, kwargs)
-            judged = self._judge.judge(query, documents, vector)
+            documents, stored = self._search(vector, kwargs)
+            judged = self._judge.judge(query, documents, vector, stored)
             while deeper := self._judge.majority.deeper(judged.verdict, depth, first):
                 depth = deeper
-                documents = _search(self._plain, vector, kwargs, depth)
-                judged = judged.deeper(self._judge.judge(query, documents, vector))
+                documents, stored = self._search(vector, kwargs, depth)
+                judged = judged.deeper(self._judge.judge(query, documents, vector, stored))
         else:
             config = {"callbacks": run_manager.get_child()}
             documents = self.retriever.invoke(query, cast("Any", config), **kwargs)
@@ -199,12 +204,12 @@ class GuardedRetriever(BaseRetriever):
         if self._plain is not None:
             vector = await self._judge.embeddings.aembed_query(query)
             depth = first = _depth(self._plain, kwargs)
-            documents = await asyncio.to_thread(_search, self._plain, vector, kwargs)
-            judged = await self._judge.ajudge(query, documents, vector)
+            documents, stored = await asyncio.to_thread(self._search, vector, kwargs)
+            judged = await self._judge.ajudge(query, documents, vector, stored)
             while deeper := self._judge.majority.deeper(judged.verdict, depth, first):
                 depth = deeper
-                documents = await asyncio.to_thread(_search, self._plain, vector, kwargs, depth)
-                judged = judged.deeper(await self._judge.ajudge(query, documents, vector))
+                documents, stored = await asyncio.to_thread(self._search, vector, kwargs, depth)
+                judged = judged.deeper(await self._judge.ajudge(query, documents, vector, stored))
         else:
             config = {"callbacks": run_manager.get_child()}
             documents = await self.retriever.ainvoke(query, cast("Any", config), **kwargs)
@@ -214,6 +219,24 @@ class GuardedRetriever(BaseRetriever):
         if refusal is not None:
             raise refusal
         return self._at_most(given, first)
+
+    def _search(
+        self, vector: list[float], kwargs: Mapping[str, Any], depth: int | None = None
+    ) -> tuple[list[Document], Stored | None]:
+        """Documents, and their stored vectors where the search itself gives them."""
+        retriever = cast("VectorStoreRetriever", self._plain)
+        store, options = unwrapped(retriever.vectorstore), {**retriever.search_kwargs, **kwargs}
+        if depth is not None:
+            options["k"] = depth
+        if retriever.search_type == "mmr":
+            if depth is not None:
+                options["fetch_k"] = max(options.get("fetch_k", 0), 2 * depth)
+            return store.max_marginal_relevance_search_by_vector(vector, **options), None
+        if self.stored_vectors is None:
+            found = search_with_vectors(store, vector, options)
+            if found is not None:
+                return found
+        return store.similarity_search_by_vector(vector, **options), None
 
     def _at_most(self, given: JudgedDocuments, first: int) -> JudgedDocuments:
         """As many as the caller wants, which a deeper search does not raise."""
@@ -243,19 +266,3 @@ def _plain(retriever: VectorStoreRetriever) -> VectorStoreRetriever | None:
 def _depth(retriever: VectorStoreRetriever, kwargs: Mapping[str, Any]) -> int:
     """How many documents the retriever asks its store for."""
     return int({"k": _LANGCHAINS_K, **retriever.search_kwargs, **kwargs}["k"])
-
-
-def _search(
-    retriever: VectorStoreRetriever,
-    vector: list[float],
-    kwargs: Mapping[str, Any],
-    depth: int | None = None,
-) -> list[Document]:
-    store, options = unwrapped(retriever.vectorstore), {**retriever.search_kwargs, **kwargs}
-    if depth is not None:
-        options["k"] = depth
-    if retriever.search_type == "mmr":
-        if depth is not None:
-            options["fetch_k"] = max(options.get("fetch_k", 0), 2 * depth)
-        return store.max_marginal_relevance_search_by_vector(vector, **options)
-    return store.similarity_search_by_vector(vector, **options)

@@ -15,8 +15,13 @@ from ragshield.records import MetaValue, Passage
 from ragshield.retriever import SMALL
 from ragshield.supplied import encoder_named
 
-StoredVectors: TypeAlias = Callable[[Sequence[str]], Mapping[str, Sequence[float]]]
+Stored: TypeAlias = Mapping[str, Sequence[float]]
+"""Stored vectors by document id."""
+
+StoredVectors: TypeAlias = Callable[[Sequence[str]], Stored]
 """Gives the stored vectors of these document ids, as far as they exist."""
+
+_COLUMNS = ("ids", "documents", "metadatas", "embeddings")
 
 
 class EncoderEmbeddings(Embeddings):
@@ -151,6 +156,34 @@ def searches_by_vector(vectorstore: VectorStore) -> bool:
     return (
         type(vectorstore).similarity_search_by_vector is not VectorStore.similarity_search_by_vector
     )
+
+
+def search_with_vectors(
+    vectorstore: VectorStore, vector: Sequence[float], options: Mapping[str, Any]
+) -> tuple[list[Document], dict[str, Sequence[float]]] | None:
+    """Documents nearest to a vector and their stored vectors, in one call to the store.
+
+    None where the store cannot do that, or would search in its own way: any but Chroma, a
+    subclass with a search of its own, options beyond k, filter and where_document.
+    """
+    if not is_chroma(vectorstore) or not set(options) <= {"k", "filter", "where_document"}:
+        return None
+    search = type(vectorstore).similarity_search_by_vector
+    if search.__module__.split(".")[0] != "langchain_chroma":
+        return None
+    found = cast("Any", vectorstore)._collection.query(
+        query_embeddings=[vector],
+        n_results=options.get("k", 4),
+        where=options.get("filter"),
+        where_document=options.get("where_document"),
+        include=["documents", "metadatas", "embeddings"],
+    )
+    rows = zip(*(found[key][0] for key in _COLUMNS), strict=True)
+    kept = [row for row in rows if row[1] is not None]
+    documents = [
+        Document(id=x, page_content=text, metadata=meta or {}) for x, text, meta, _ in kept
+    ]
+    return documents, {x: row for x, _, _, row in kept}
 
 
 def is_chroma(vectorstore: VectorStore) -> bool:

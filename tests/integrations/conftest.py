@@ -161,3 +161,8 @@ def async_only(tmp_path):
     store = filled("memory", tmp_path, embeddings)
     embeddings.sync_allowed = False
     return store
+
+
+@pytest.fixture
+def chroma_store(tmp_path, embeddings):
+    return filled("chroma", tmp_path / "db", embeddings)

@@ -371,3 +371,29 @@ def test_a_chroma_store_without_embeddings_is_refused_before_it_builds_its_own(t
     client.create_collection("docs")
     with pytest.raises(UsageError, match="does not tell its embeddings"):
         GuardedRetriever.from_vectorstore(chroma.Chroma("docs", client=client), defenders=defender)
+
+
+def test_chroma_gives_documents_and_vectors_in_one_call(
+    chroma_store, defender, question, monkeypatch
+):
+    store = chroma_store
+    calls = []
+    collection = type(store._collection)
+    for name in ("query", "get"):
+        original = getattr(collection, name)
+
+        def counted(*args, original=original, name=name, **kwargs):
+            calls.append(name)
+            return original(*args, **kwargs)
+
+        monkeypatch.setattr(collection, name, counted)
+    guarded = GuardedRetriever.from_vectorstore(
+        store, k=5, defenders=defender, search_kwargs={"filter": {"page": {"$lt": 2}}}
+    )
+    expected = store.similarity_search(question, k=5, filter={"page": {"$lt": 2}})
+    calls.clear()
+    given = guarded.invoke(question)
+    assert calls == ["query"]
+    (seen,) = defender.retrievals
+    assert [hit.id for hit in seen] == [document.id for document in expected]
+    assert {document.metadata["page"] for document in given} <= {0, 1}
