@@ -60,8 +60,8 @@ def test_passages_on_one_topic_that_came_together_from_many_sources_are_found(
 def test_a_fresh_source_made_of_tight_clusters_is_found(topics, honest) -> None:
     more = [
         (vector, START + YEAR - 100 + k, "upload")
-        for k, row in enumerate((7, 200, 400))
-        for vector in around(topics[row], 5, seed=k)
+        for k, (a, b) in enumerate([(7, 100), (200, 300), (400, 30)])
+        for vector in around((topics[a] + topics[b]) / 1.6, 5, seed=k)
     ]
     found = Bursts().screen(passages(topics, *honest, more))
     assert ids(found) == {f"planted-{i}x" for i in range(15)}
