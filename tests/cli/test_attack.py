@@ -26,7 +26,9 @@ def targets(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def store_url(tmp_path: Path, word_encoder, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr(ragshield.encoders, "open_encoder", lambda name, cache=None: word_encoder)
+    monkeypatch.setattr(
+        ragshield.encoders, "open_encoder", lambda name, cache=None, device=None: word_encoder
+    )
     url = f"memory:{tmp_path.name}"
     clean = (Passage("c1", "Ida founded Ash Mill."), Passage("c2", "Ada runs Elm Mill."))
     with open_store(url, writable=True) as store:
@@ -51,7 +53,7 @@ def test_passages_are_written_one_a_line_and_counted_on_stderr(
     targets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "poisoned.jsonl"
-    assert attack("poisonedrag", "--questions", targets, "--n", 2, "-o", output) == 0
+    assert attack("poisonedrag", "--targets", targets, "--n", 2, "-o", output) == 0
     written = rows(output)
     assert [row["id"] for row in written] == [
         f"poisonedrag/q{q}/{i}" for q in (1, 2) for i in (0, 1)
@@ -69,7 +71,7 @@ def test_the_file_loads_as_a_corpus(targets: Path, tmp_path: Path) -> None:
     from ragshield.corpora.jsonl import read_passages
 
     output = tmp_path / "poisoned.jsonl"
-    attack("poisonedrag", "--questions", targets, "--n", 2, "-o", output)
+    attack("poisonedrag", "--targets", targets, "--n", 2, "-o", output)
     passages = read_passages(output)
     assert [(p.id, p.text) for p in passages] == [(r["id"], r["text"]) for r in rows(output)]
     assert passages[0].meta["attack"] == "poisonedrag"
@@ -80,7 +82,7 @@ def test_the_same_seed_writes_the_same_file_and_limit_does_not_change_it(
 ) -> None:
     paths = [tmp_path / name for name in "abcd"]
     for path, options in zip(paths, [(), (), ("--limit", 1), ("--seed", 9)], strict=True):
-        attack("poisonedrag", "--questions", targets, "--n", 2, "-o", path, *options)
+        attack("poisonedrag", "--targets", targets, "--n", 2, "-o", path, *options)
     first, again, limited, other = (path.read_text() for path in paths)
     assert first == again
     assert first.startswith(limited)
@@ -90,7 +92,7 @@ def test_the_same_seed_writes_the_same_file_and_limit_does_not_change_it(
 
 def test_without_the_prefix_the_question_is_left_out(targets: Path, tmp_path: Path) -> None:
     output = tmp_path / "p.jsonl"
-    attack("poisonedrag", "--questions", targets, "--n", 1, "--no-prefix", "-o", output)
+    attack("poisonedrag", "--targets", targets, "--n", 1, "--no-prefix", "-o", output)
     assert rows(output)[1]["text"] == "Ole runs Elm Mill."
 
 
@@ -99,14 +101,18 @@ def test_without_the_prefix_the_question_is_left_out(targets: Path, tmp_path: Pa
     [
         ([], "name an attack"),
         (["poisonedrag"], "say where the passages go"),
-        (["poisonedrag", "-o", "{tmp}/p"], "either --questions FILE or --corpus NAME"),
-        (["poisonedrag", "-o", "{tmp}/no/p", "--questions", "{q}"], "does not exist"),
-        (["poisonedrag", "-o", "{tmp}/p", "--questions", "{tmp}/none"], "cannot read"),
-        (["poisonedrag", "-o", "{tmp}/p", "--questions", "{q}", "--corpus", "world"], "either"),
-        (["poisonrag", "-o", "{tmp}/p", "--questions", "{q}"], "did you mean 'poisonedrag'"),
-        (["poisonedrag", "-o", "{tmp}/p", "--questions", "{q}", "--n", "9"], "lower n"),
-        (["poisonedrag", "-o", "{tmp}/p", "--questions", "{q}", "--texts", "llm"], "give llm"),
-        (["poisonedrag", "-o", "{tmp}/p", "--questions", "{q}", "--yes"], "goes with --plant"),
+        (["poisonedrag", "-o", "{tmp}/p"], "either --targets FILE or --corpus NAME"),
+        (["poisonedrag", "-o", "{tmp}/no/p", "--targets", "{q}"], "does not exist"),
+        (["poisonedrag", "-o", "{tmp}/p", "--targets", "{tmp}/none"], "cannot read"),
+        (["poisonedrag", "-o", "{tmp}/p", "--targets", "{q}", "--corpus", "world"], "either"),
+        (["poisonrag", "-o", "{tmp}/p", "--targets", "{q}"], "did you mean 'poisonedrag'"),
+        (["poisonedrag", "-o", "{tmp}/p", "--targets", "{q}", "--n", "9"], "lower n"),
+        (["poisonedrag", "-o", "{tmp}/p", "--targets", "{q}", "--texts", "llm"], "give llm"),
+        (["poisonedrag", "-o", "{tmp}/p", "--targets", "{q}", "--plant"], "--store URL --plant"),
+        (["poisonedrag", "-o", "{tmp}", "--targets", "{q}", "--format", "md"], "is not empty"),
+        (["poisonedrag", "-o", "{q}", "--targets", "{q}", "--format", "pdf"], "it is a file"),
+        (["poisonedrag", "--store", "memory:", "--copy-to", "jsonl:x"], "and nothing else"),
+        (["--copy-to", "jsonl:x"], "goes with --store URL"),
         (["--clean-up", "{tmp}/m", "-o", "{tmp}/p"], "stands alone"),
         (["--clean-up", "{q}"], "no list of planted passages"),
         (["poisonedrag", "-o", "{tmp}/p", "--corpus", "wrold"], "did you mean 'world'"),
@@ -140,107 +146,15 @@ def test_a_malformed_target_is_named_by_its_line(
 ) -> None:
     path = tmp_path / "t.jsonl"
     path.write_text(json.dumps(ROWS[0]) + "\n" + line + "\n")
-    assert attack("poisonedrag", "--questions", path, "-o", tmp_path / "p") == 2
+    assert attack("poisonedrag", "--targets", path, "-o", tmp_path / "p") == 2
     assert message in " ".join(capsys.readouterr().err.split())
-
-
-def test_planting_is_only_shown_until_it_is_confirmed(
-    targets: Path, tmp_path: Path, store_url: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    output = tmp_path / "p.jsonl"
-    made = ["poisonedrag", "--questions", targets, "--n", 2, "-o", output, "--plant", store_url]
-    assert attack(*made) == 0
-    shown = capsys.readouterr().out
-    assert f"Would plant 4 passages among 2 in {store_url}" in " ".join(shown.split())
-    assert "Nothing was changed. Add --yes to plant." in shown
-    assert ids(store_url) == ["c1", "c2"]
-    assert not (tmp_path / "p.jsonl.planted.json").exists()
-
-
-def test_planted_passages_are_found_and_the_manifest_takes_exactly_them_out(
-    targets: Path, tmp_path: Path, store_url: str, word_encoder, capsys
-) -> None:
-    output = tmp_path / "p.jsonl"
-    made = ["poisonedrag", "--questions", targets, "--n", 2, "-o", output, "--plant", store_url]
-    assert attack(*made, "--yes") == 0
-    planted = [row["id"] for row in rows(output)]
-    assert ids(store_url) == ["c1", "c2", *planted]
-    with open_store(store_url) as store:
-        [question] = word_encoder.encode(["Who runs Elm Mill?"])
-        assert store.search(question, 1).hits[0].id == "poisonedrag/q2/0"
-        assert store.get(planted[:1]).passages[0].meta["attack"] == "poisonedrag"
-    manifest = tmp_path / "p.jsonl.planted.json"
-    assert [entry["id"] for entry in json.loads(manifest.read_text())["passages"]] == planted
-
-    assert attack("--clean-up", manifest) == 0
-    assert ids(store_url) == ["c1", "c2"]
-    assert not manifest.exists()
-    assert "Took 4 of 4 planted passages out" in " ".join(capsys.readouterr().err.split())
-    assert attack(*made, "--yes") == 0
-
-
-def test_an_id_the_store_holds_already_stops_planting_before_anything_is_added(
-    targets: Path, tmp_path: Path, store_url: str, word_encoder, capsys
-) -> None:
-    own = Passage("poisonedrag/q2/1", "A passage of the store's own.")
-    with open_store(store_url, writable=True) as store:
-        store.add(Batch((own,), word_encoder.encode([own.text])))
-    output = tmp_path / "p.jsonl"
-    made = ["poisonedrag", "--questions", targets, "--n", 2, "-o", output, "--plant", store_url]
-    for confirmed in ([], ["--yes"]):
-        assert attack(*made, *confirmed) == 2
-        assert "holds id 'poisonedrag/q2/1' already" in " ".join(capsys.readouterr().err.split())
-    assert ids(store_url) == ["c1", "c2", own.id]
-    assert not (tmp_path / "p.jsonl.planted.json").exists()
-
-
-def test_a_second_planting_does_not_overwrite_the_first_ones_manifest(
-    targets: Path, tmp_path: Path, store_url: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    manifest = tmp_path / "p.jsonl.planted.json"
-    manifest.write_text("precious")
-    made = ["poisonedrag", "--questions", targets, "--n", 1, "-o", tmp_path / "p.jsonl"]
-    assert attack(*made, "--plant", store_url, "--yes") == 2
-    assert "clean up first" in " ".join(capsys.readouterr().err.split())
-    assert manifest.read_text() == "precious"
-    assert ids(store_url) == ["c1", "c2"]
-
-
-def test_a_planted_passage_that_was_edited_since_is_left_alone_and_reported(
-    targets: Path, tmp_path: Path, store_url: str, word_encoder, capsys
-) -> None:
-    output = tmp_path / "p.jsonl"
-    made = ["poisonedrag", "--questions", targets, "--n", 2, "-o", output, "--plant", store_url]
-    attack(*made, "--yes")
-    edited = Passage("poisonedrag/q1/0", "Corrected by an editor: Ida founded it.")
-    with open_store(store_url, writable=True) as store:
-        store.delete([edited.id, "poisonedrag/q1/1"])
-        store.add(Batch((edited,), word_encoder.encode([edited.text])))
-    manifest = tmp_path / "p.jsonl.planted.json"
-    assert attack("--clean-up", manifest) == 3
-    message = " ".join(capsys.readouterr().err.split())
-    assert "1 were gone already" in message
-    assert "1 passages were changed after planting and left alone" in message
-    assert ids(store_url) == ["c1", "c2", edited.id]
-    assert manifest.exists()
-
-
-def test_an_encoder_of_another_width_is_refused(
-    targets: Path, tmp_path: Path, store_url: str, word_encoder, monkeypatch, capsys
-) -> None:
-    other = type(word_encoder)(32)
-    monkeypatch.setattr(ragshield.encoders, "open_encoder", lambda name, cache=None: other)
-    made = ["poisonedrag", "--questions", targets, "--n", 1, "-o", tmp_path / "p.jsonl"]
-    assert attack(*made, "--plant", store_url, "--yes") == 2
-    assert "the encoder gives 32 dimensions" in " ".join(capsys.readouterr().err.split())
-    assert ids(store_url) == ["c1", "c2"]
 
 
 def test_any_parameter_of_an_attack_can_be_set(targets: Path, tmp_path: Path) -> None:
     output = tmp_path / "poisoned.jsonl"
     settings = ("technique=corruptrag", 'disguise=["synonyms", "soft-hyphen"]', "n=2")
     arguments = [part for setting in settings for part in ("--set", setting)]
-    assert attack("composed", "--questions", targets, *arguments, "-o", output) == 0
+    assert attack("composed", "--targets", targets, *arguments, "-o", output) == 0
     written = rows(output)
     assert [row["id"] for row in written] == [f"composed/q{q}/{i}" for q in (1, 2) for i in (0, 1)]
     assert written[0]["meta"]["variant"] == "corruptrag, synonyms, soft-hyphen"
@@ -254,13 +168,15 @@ def test_any_parameter_of_an_attack_can_be_set(targets: Path, tmp_path: Path) ->
         ("colour=red", "takes no parameter 'colour'"),
         ("disguise", "--set disguise: write NAME=VALUE"),
         ("=3", "--set =3: write NAME=VALUE"),
+        ("n=three", "n must be a whole number, not 'three'"),
+        ("disguise_retrieval=1", "disguise_retrieval must be true or false, not '1'"),
     ],
 )
 def test_a_setting_that_is_none_is_refused_in_one_line(
     setting: str, message: str, targets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "poisoned.jsonl"
-    assert attack("composed", "--questions", targets, "--set", setting, "-o", output) == 2
+    assert attack("composed", "--targets", targets, "--set", setting, "-o", output) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
@@ -271,13 +187,10 @@ def test_an_attack_reads_the_true_passages_of_the_store(
     targets: Path, tmp_path: Path, store_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "poisoned.jsonl"
-    assert attack("edited-fact", "--questions", targets, "-o", output) == 2
+    assert attack("edited-fact", "--targets", targets, "-o", output) == 2
     assert "ragshield attack --store URL" in capsys.readouterr().err
-    assert attack("edited-fact", "--questions", targets, "-o", output, "--store", store_url) == 0
+    assert attack("edited-fact", "--targets", targets, "-o", output, "--store", store_url) == 0
     assert [row["text"] for row in rows(output)] == ["Per founded Ash Mill.", "Ole runs Elm Mill."]
-    assert ids(store_url) == ["c1", "c2"]
-    # The store to plant into is read where no other is named.
-    assert attack("edited-fact", "--questions", targets, "-o", output, "--plant", store_url) == 0
     assert ids(store_url) == ["c1", "c2"]
 
 
@@ -287,5 +200,50 @@ def test_without_a_number_an_attack_makes_as_many_as_it_is_meant_to(
     output = tmp_path / "poisoned.jsonl"
     for name, n in (("corruptrag", 1), ("poisonedrag", 2), ("flooding", 10)):
         texts = ("--limit", 1) if name != "poisonedrag" else ("--limit", 2, "--n", 2)
-        assert attack(name, "--questions", targets, *texts, "-o", output) == 0
+        assert attack(name, "--targets", targets, *texts, "-o", output) == 0
         assert len([r for r in rows(output) if r["meta"]["target_id"] == "q1"]) == n
+
+
+def test_a_setting_that_is_text_stays_text_though_it_reads_like_a_number(
+    targets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "poisoned.jsonl"
+    made = ["slow-drip", "--targets", targets, "-o", output, "--set", "start=2024-02-01"]
+    assert attack(*made) == 0
+    assert rows(output)[0]["meta"]["date"].startswith("2024-02-0")
+    assert attack(*made[:-1], "start=17") == 2
+    assert "'17'" in capsys.readouterr().err
+
+
+def test_a_lone_surrogate_in_a_target_is_written_as_its_escape(tmp_path: Path) -> None:
+    path, output = tmp_path / "t.jsonl", tmp_path / "p.jsonl"
+    path.write_text('{"id": "q", "question": "Who? \\ud800", "wrong_answer": "Per"}\n')
+    assert attack("naive", "--targets", path, "-o", output) == 0
+    assert rows(output)[0]["text"].startswith("Who? \ud800")
+
+
+@pytest.mark.parametrize("kind", ["md", "html", "pdf"])
+def test_documents_go_to_a_folder_and_a_list_beside_it_says_what_is_in_them(
+    kind: str, targets: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "poison"
+    assert attack("corruptrag", "--targets", targets, "--format", kind, "-o", output) == 0
+    listed = rows(tmp_path / "poison.jsonl")
+    names = [f"document-000{i}.{kind}" for i in (1, 2)]
+    assert sorted(path.name for path in output.iterdir()) == names
+    assert [Path(row["file"]).name for row in listed] == names
+    assert [row["id"] for row in listed] == ["corruptrag/q1/0", "corruptrag/q2/0"]
+
+
+def test_a_device_that_is_not_there_is_one_line(
+    targets: Path, tmp_path: Path, store_url: str, monkeypatch, capsys
+) -> None:
+    def no_gpu(name: str, cache: Path | None = None, device: str | None = None) -> None:
+        raise AssertionError(f"Torch not compiled for {device}\nand more")
+
+    monkeypatch.setattr(ragshield.encoders, "open_encoder", no_gpu)
+    made = ["naive", "--targets", targets, "--store", store_url, "--plant", "--device", "cuda:7"]
+    assert attack(*made, "--manifest", tmp_path / "m.json") == 2
+    assert "--device cuda:7: Torch not compiled for cuda:7; leave it out" in (
+        capsys.readouterr().err
+    )
