@@ -38,11 +38,25 @@ _WEIGHT: dict[EditKind, float] = {
 
 
 class _Pair(NamedTuple):
-    """Two look-alike rows; `edit` from the first to the second, None for mere likeness."""
+    """Two look-alike rows and the one value in which the second differs from the first."""
 
     first: int
     second: int
-    edit: Edit | None
+    edit: Edit
+
+
+class _Reading(NamedTuple):
+    """What the rows of one part show; little, where a store is full of series.
+
+    Attributes:
+        pairs: of rows that differ in one value from one other alone.
+        series: rows that differ in one value from two others, which have two values.
+        n_alike: per row of `pairs`, how many others have its form and differ in more.
+    """
+
+    pairs: list[_Pair]
+    series: list[int]
+    n_alike: dict[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,43 +101,47 @@ class Conflicts:
         """Findings in the batch's order, at most one per passage; none without vectors."""
         return judge_batch(self, batch)
 
-    def read(self, snapshot: Snapshot, part: range) -> list[_Pair]:
-        """Pairs that differ in one value, and those that have the same form."""
+    def read(self, snapshot: Snapshot, part: range) -> _Reading:
+        """Rows that differ from a neighbour in one value."""
+        found = _Reading([], [], {})
         if snapshot.dim is None:
-            return []
+            return found
         usual = usual_similarity(snapshot, depth=_COMPARED)
         cut = min(max(_LOWEST, float(usual.median[0] + usual.spread[0])), 0.95)
-        nearest = snapshot.nearest(part)
-        close = (nearest.similarity >= cut) & (nearest.rows >= 0)
-        own, column = np.nonzero(close[:, :_COMPARED])
-        ends = nearest.rows[own, column].tolist()
-        pairs = sorted(
-            {(min(a, b), max(a, b)) for a, b in zip((own + part.start).tolist(), ends, strict=True)}
-        )
-        return [
-            pair
-            for i in range(0, len(pairs), _STEP)
-            for pair in _read(snapshot, pairs[i : i + _STEP])
-        ]
+        for start in range(part.start, part.stop, _STEP):
+            here = range(start, min(start + _STEP, part.stop))
+            nearest = snapshot.nearest(here)
+            close = (nearest.similarity >= cut) & (nearest.rows >= 0)
+            near = [
+                nearest.rows[i, :_COMPARED][close[i, :_COMPARED]].tolist() for i in range(len(here))
+            ]
+            _read(snapshot, dict(zip(here, near, strict=True)), found)
+        return found
 
-    def judge(self, snapshot: Snapshot, readings: Sequence[list[_Pair]]) -> list[Finding]:
+    def judge(self, snapshot: Snapshot, readings: Sequence[_Reading]) -> list[Finding]:
         """Findings in the order of the rows, at most one per passage."""
-        pairs = sorted({(p.first, p.second): p for reading in readings for p in reading}.items())
-        edits = [pair for _, pair in pairs if pair.edit is not None]
-        rows = sorted({row for pair in edits for row in (pair.first, pair.second)})
+        series = {row for reading in readings for row in reading.series}
+        n_alike = {row: n for reading in readings for row, n in reading.n_alike.items()}
+        known = {(p.first, p.second): p for reading in readings for p in reading.pairs}
+        pairs = [known[key] for key in sorted(known)]
+        rows = sorted({row for pair in pairs for row in (pair.first, pair.second)})
         place = {row: i for i, row in enumerate(rows)}
-        n_alike = Counter(
-            row for _, pair in pairs if pair.edit is None for row in (pair.first, pair.second)
-        )
-        groups = join(len(rows), ((place[p.first], place[p.second]) for p in edits))
+        groups = join(len(rows), ((place[p.first], place[p.second]) for p in pairs))
         of_row = {rows[i]: g for g, members in enumerate(groups) for i in members}
         by_group: list[list[_Pair]] = [[] for _ in groups]
-        for pair in edits:
+        for pair in pairs:
             by_group[of_row[pair.first]].append(pair)
-        standing = standings(snapshot, rows)
+        kept = [
+            group
+            for group in by_group
+            if not any(p.first in series or p.second in series for p in group)
+        ]
+        standing = standings(
+            snapshot, sorted({row for group in kept for p in group for row in (p.first, p.second)})
+        )
         found = {
             row: finding
-            for group in by_group
+            for group in kept
             for row, finding in self._judge(snapshot, group, n_alike, standing)
             if (finding.suspicion or 0) >= MIN_SHOWN
         }
@@ -133,19 +151,17 @@ class Conflicts:
         self,
         snapshot: Snapshot,
         pairs: Sequence[_Pair],
-        n_alike: Counter[int],
+        n_alike: dict[int, int],
         standing: dict[int, Standing],
     ) -> Iterator[tuple[int, Finding]]:
         sides = _sides(pairs)
         if sides is None:
             return
         edit = pairs[0].edit
-        if edit is None:
-            return
         rows = sorted(row for side in sides for row in side.rows)
         passages = dict(zip(rows, snapshot.passages(rows), strict=True))
         group = group_id(p.id for p in passages.values())
-        base = _weight(edit, max(n_alike[row] for row in rows))
+        base = _weight(edit, max(n_alike.get(row, 0) for row in rows))
         stated = _stated(snapshot, sides, passages)
         for own, other in ((0, 1), (1, 0)):
             side, against = sides[own], sides[other]
@@ -186,25 +202,41 @@ class Conflicts:
                 )
 
 
-def _read(snapshot: Snapshot, pairs: Sequence[tuple[int, int]]) -> Iterator[_Pair]:
-    rows = sorted({row for pair in pairs for row in pair})
+def _read(snapshot: Snapshot, near: dict[int, list[int]], into: _Reading) -> None:
+    """Compare rows with their neighbours, and write down what they show."""
+    rows = sorted({row for own, others in near.items() if others for row in (own, *others)})
     words = {row: tokens(p.text) for row, p in zip(rows, snapshot.passages(rows), strict=True)}
     counts = {row: Counter(found) for row, found in words.items()}
-    for a, b in pairs:
-        if words[a] == words[b] or not same_form(counts[a], counts[b]):
-            continue
-        edit = edit_between(words[a], words[b])
-        at_head = edit is not None and edit.position < 2 and edit.kind in ("name", "word")
-        yield _Pair(a, b, None if at_head else edit)
+    compared: dict[tuple[int, int], Edit | None] = {}
+    for row, others in near.items():
+        edits: list[_Pair] = []
+        n_alike = 0
+        for other in others:
+            a, b = min(row, other), max(row, other)
+            if words[a] == words[b] or not same_form(counts[a], counts[b]):
+                continue
+            if (a, b) not in compared:
+                compared[a, b] = edit_between(words[a], words[b])
+            edit = compared[a, b]
+            # Another head is another thing.
+            if edit is None or (edit.position < 2 and edit.kind in ("name", "word")):
+                n_alike += 1
+            else:
+                edits.append(_Pair(a, b, edit))
+        values = {p.edit.second if p.first == row else p.edit.first for p in edits}
+        if len(values) > 1:
+            into.series.append(row)
+        elif edits:
+            into.pairs.extend(edits)
+            into.n_alike[row] = n_alike
 
 
 def _sides(pairs: Sequence[_Pair]) -> tuple[_Side, _Side] | None:
     """Who states which of two values; None where there are more than two: a series."""
     stating: dict[str, set[int]] = {}
     for pair in pairs:
-        if pair.edit is not None:
-            stating.setdefault(pair.edit.first, set()).add(pair.first)
-            stating.setdefault(pair.edit.second, set()).add(pair.second)
+        stating.setdefault(pair.edit.first, set()).add(pair.first)
+        stating.setdefault(pair.edit.second, set()).add(pair.second)
     if len(stating) != 2:
         return None
     (one, first), (two, second) = sorted(stating.items(), key=lambda item: min(item[1]))

@@ -244,10 +244,10 @@ def _unshared(snapshot: Snapshot, words: NDArray[np.uint8]) -> NDArray[np.float6
         near = snapshot.nearest(step)
         known = near.rows >= 0
         others = np.where(known, near.rows, 0)
-        holding = np.zeros((len(step), _BITS))
+        holding = np.zeros((len(step), _BITS), dtype=np.uint8)
         for column in range(near.rows.shape[1]):
             bits = np.unpackbits(words[others[:, column]], axis=1)
-            holding += bits * known[:, column, None]
+            holding += bits & known[:, column, None]
         n_known = known.sum(axis=1)
         beyond = np.maximum(holding - n_known[:, None] * share, 0) * own
         total = (own * weight).sum(axis=1) * np.maximum(n_known, 1)
