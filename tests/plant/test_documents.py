@@ -15,10 +15,8 @@ PLAIN = Passage(
 )
 LONG = Passage("a/2", " ".join(f"Sentence {i} says that Per founded Ash Mill." for i in range(300)))
 UNBROKEN = Passage("a/3", "x" * 4000)
-FOREIGN = Passage(
-    "a/4",
-    "\u041f\u0435\u0440 \u043e\u0441\u043d\u043e\u0432\u0430\u043b \u200b\u041c; Perh\u043emoglyph so\u00adft",
-)
+CYRILLIC = "\u041f\u0435\u0440 \u043e\u0441\u043d\u043e\u0432\u0430\u043b"
+FOREIGN = Passage("a/4", f"{CYRILLIC} \u200b\u041c; Perh\u043emoglyph so\u00adft")
 SCRIPT = Passage("a/5", "One <script>alert(1)</script> & two\nlines")
 
 
@@ -86,9 +84,7 @@ def test_without_any_font_for_a_script_one_line_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ragshield.plant.pdf._INSTALLED", ())
-    with pytest.raises(
-        InputError, match="passage 'a/4': '\u041f' is not in the fonts .*--font FILE"
-    ):
+    with pytest.raises(InputError, match=rf"passage 'a/4': '{CYRILLIC[0]}' is not .*--font FILE"):
         write_documents([PLAIN, FOREIGN], tmp_path / "p", "pdf")
     with pytest.raises(InputError, match="cannot read the font"):
         write_documents([PLAIN], tmp_path / "p", "pdf", font=tmp_path / "none.ttf")
