@@ -25,12 +25,13 @@ TAXONOMY = ("AML.T0051.001", "AML.T0068", "LLM01:2025", "LLM01:2026")
 """MITRE ATLAS indirect prompt injection, LLM Prompt Obfuscation; OWASP, with the year."""
 
 _STEP = 512
-_BESIDE_CHARS = 250
+_BESIDE_CHARS = 120
 _RUN_CHARS = 3000
 _LEAST_GAIN = 0.2
 _ENCODED = frozenset({"base64", "hex", "escapes", "entities", "percent"})
 _RUN_END = re.compile(r"[A-Za-z0-9+/_\\&#;%x-]{8,}$")
 _OVERLAP_CHARS = 300
+_LEAST_OVERLAP = 10
 
 
 class _Pair(NamedTuple):
@@ -209,7 +210,12 @@ def _weight(text: str) -> float:
 
 def _without_overlap(tail: str, head: str) -> str:
     """The second text without what the first ended with, where chunks overlap."""
-    for n in range(min(len(tail), len(head), _OVERLAP_CHARS), 9, -1):
-        if tail.endswith(head[:n]):
-            return head[n:].lstrip()
+    if len(head) < _LEAST_OVERLAP:
+        return head
+    beginning = head[:_LEAST_OVERLAP]
+    at = tail.find(beginning, max(0, len(tail) - _OVERLAP_CHARS))
+    while at >= 0:
+        if head.startswith(tail[at:]):
+            return head[len(tail) - at :].lstrip()
+        at = tail.find(beginning, at + 1)
     return head
