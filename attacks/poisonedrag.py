@@ -10,11 +10,11 @@ import numpy as np
 
 from ragshield.attacks.crafted import check_target, crafted
 from ragshield.attacks.poisonedrag_templates import statements
-from ragshield.chat import ask, fill, open_chat_model
+from ragshield.attacks.writing import Writer, opened
+from ragshield.chat import fill
 from ragshield.errors import UsageError
 from ragshield.protocols import Reader
 from ragshield.records import Passage, Target
-from ragshield.text import states
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 Texts: TypeAlias = Literal["auto", "supplied", "template", "llm"]
 Variant: TypeAlias = Literal["supplied", "template", "llm"]
 
-_TIMEOUT_S = 60.0
 _REPLY_TOKENS = 150
 _NO_MODEL = "poisonedrag: texts 'llm' needs a language model: give llm as openai:URL#MODEL"
 
@@ -84,19 +83,15 @@ class PoisonedRAG:
             raise ValueError(f"texts is '{texts}'; allowed: {', '.join(get_args(Texts))}")
         if texts == "llm" and llm is None:
             raise UsageError(_NO_MODEL)
-        if isinstance(llm, str):
-            # Temperature 1 as in the paper: another try gives another text.
-            llm = open_chat_model(
-                llm, temperature=1.0, max_tokens=_REPLY_TOKENS, timeout_s=_TIMEOUT_S
-            )
         self._n = n
         self._prefix = prefix
         self._texts = texts
-        self._llm = llm
+        self._llm = opened(llm, max_tokens=_REPLY_TOKENS)
         self._max_words = max_words
-        self._max_tries = max_tries
-        self._verify = verify
         self._verify_with = verify_with
+        self._writer = Writer(
+            self.name, self._llm, max_tries=max_tries, verify=verify, verify_with=verify_with
+        )
 
     def craft(self, target: Target, *, rng: np.random.Generator) -> list[Passage]:
         """The target's n poisoned passages; `crafted` describes their metadata.
@@ -147,7 +142,7 @@ class PoisonedRAG:
         for text in texts[: self._n]:
             verified = None
             if self._verify_with is not None:
-                verified = self._answers_wrong(self._verify_with, target, text)
+                verified = self._writer.answers_wrong(target, text)
             yield text, verified, 0
 
     def _written(
@@ -165,38 +160,9 @@ class PoisonedRAG:
             },
         )
         for _ in range(self._n):
-            text, verified, n_llm_calls = "", None, 0
-            for _ in range(self._max_tries):
-                text = _plain(ask(self._llm, request))
-                n_llm_calls += 1
-                verified = None
-                if not states(text, target.wrong_answer):
-                    continue
-                if not self._verify:
-                    break
-                if self._verify_with is not None:
-                    verified = self._answers_wrong(self._verify_with, target, text)
-                else:
-                    shown = {"contexts": text, "question": target.question.text}
-                    reply = ask(self._llm, fill(_prompt("poisonedrag_verify.txt"), shown))
-                    n_llm_calls += 1
-                    verified = states(reply, target.wrong_answer)
-                if verified:
-                    break
-            yield text, verified, n_llm_calls
-
-    def _answers_wrong(self, reader: Reader, target: Target, text: str) -> bool:
-        answer = reader.answer(target.question.text, [Passage("generation-part", text)])
-        return states(answer, target.wrong_answer)
+            written = self._writer.write(target, request)
+            yield written.text, written.verified, written.n_llm_calls
 
 
 def _prompt(name: str) -> str:
     return files("ragshield.attacks").joinpath(name).read_text("utf-8").strip()
-
-
-def _plain(reply: str) -> str:
-    text = " ".join(reply.split())
-    for opening, closing in ('""', "''", "\u201c\u201d"):
-        if len(text) > 1 and text.startswith(opening) and text.endswith(closing):
-            return text[1:-1].strip()
-    return text

@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
 import numpy as np
 import pytest
 
@@ -46,5 +51,31 @@ def craft(target):
         context = {"retriever": retriever} if retriever is not None else {}
         attack = registry.build(Spec("attack", name, params), **context)
         return attack.craft(at, rng=np.random.default_rng(seed))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def openai_server() -> ModuleType:
+    """The scripted OpenAI-compatible server of tests/servers."""
+    path = Path(__file__).parent.parent / "servers" / "scripted_openai.py"
+    spec = importlib.util.spec_from_file_location("scripted_openai", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["scripted_openai"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def written_by(target, monkeypatch):
+    """Passages of an attack that a scripted server writes for."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+
+    def make(name: str, server, *, encoder=None, **params: object) -> list[Passage]:
+        spec = Spec("attack", name, {"llm": f"openai:{server.url}#m", **params})
+        context = {} if encoder is None else {"encoder": encoder}
+        return registry.build(spec, **context).craft(target, rng=np.random.default_rng(0))
 
     return make

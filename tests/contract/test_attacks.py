@@ -30,6 +30,8 @@ HONEST = (
 DENIES = {"refusal-blocker", "garag"}
 NEED_A_STORE = {"adaptive", "edited-fact"}
 SPREADS = {"multi-answer", "split-payload", "edited-fact"}
+# Smaller searches than by default: the contract is about what comes out, not how good it is.
+QUICK: dict[str, dict[str, object]] = {}
 
 
 @pytest.fixture
@@ -40,12 +42,21 @@ def retriever(word_encoder) -> StoreRetriever:
 
 
 @pytest.fixture
-def attack(retriever):
+def attack(retriever, lent):
     def build(name: str, **params: object):
-        spec = Spec("attack", name, params)
-        return registry.build(spec, retriever=retriever, encoder=retriever.encoder)
+        context = {"retriever": retriever, "encoder": retriever.encoder}
+        for need in needs(name):
+            if need not in lent:
+                pytest.skip(f"attack '{name}' needs '{need}', which this test has none of")
+            context[need] = lent[need]()
+        return registry.build(Spec("attack", name, {**QUICK.get(name, {}), **params}), **context)
 
     return build
+
+
+def needs(name: str) -> tuple[str, ...]:
+    """What an attack cannot do without beside a target and the store, by parameter name."""
+    return getattr(registry.load("attack", name), "needs", ())
 
 
 def parameters(name: str) -> set[str]:
@@ -151,7 +162,16 @@ def test_a_right_answer_is_refused_as_the_wrong_one(name, attack) -> None:
         attack(name).craft(target, rng=np.random.default_rng(0))
 
 
-@pytest.mark.parametrize("name", [n for n in ATTACKS if "retriever" in parameters(n)])
+@pytest.mark.parametrize("name", [n for n in ATTACKS if needs(n)])
+def test_an_attack_that_needs_more_can_be_named_without_it_and_says_what_it_needs(name) -> None:
+    built = registry.build(Spec("attack", name))
+    with pytest.raises(RagshieldError, match=rf"^{name}: needs [^\n]*give {needs(name)[0]}"):
+        built.craft(TARGET, rng=np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in ATTACKS if "retriever" in parameters(n) and not needs(n)]
+)
 def test_an_attack_that_reads_the_store_can_be_named_without_one(name) -> None:
     built = registry.build(Spec("attack", name))
     if name in NEED_A_STORE:
