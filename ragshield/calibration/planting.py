@@ -60,9 +60,9 @@ def variants(probe: Honest, retriever: Retriever | None = None) -> tuple[list[Va
 
     `poisonedrag` is planted 1, 2 and 5 times, the others as many times as they are meant
     to be; an attack with a parameter `prefix` with and without the question; `composed`
-    in three disguises. What cannot be built without more (a language model, gradients),
-    or cannot attack the probe, is left out with a note; `adaptive`, whose search takes
-    too long here, without.
+    in three disguises. What cannot be built or cannot attack the probe is left out with a
+    note; what says that it needs more (a language model, a model's inside) and `adaptive`,
+    whose search takes too long here, without.
 
     Args:
         probe: a question that each attack is tried on.
@@ -71,7 +71,7 @@ def variants(probe: Honest, retriever: Retriever | None = None) -> tuple[list[Va
     found: list[Variant] = []
     notes = []
     for name in registry.names("attack"):
-        if name in _TOO_SLOW:
+        if name in _TOO_SLOW or getattr(registry.load("attack", name), "needs", ()):
             continue
         try:
             found += _variants_of(name, probe, retriever)
