@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ragshield.errors import InputError
 from ragshield.protocols import Snapshot
 from ragshield.records import Action, Batch, Finding
+from ragshield.screens.apart import Apart, clusters, least_gap, standing_apart
 from ragshield.screens.groups import group_id
 from ragshield.screens.likeness import CommonGround, common_ground
 from ragshield.screens.neighbours import (
@@ -24,6 +23,7 @@ from ragshield.screens.neighbours import (
     usual_gap,
     usual_similarity,
 )
+from ragshield.screens.shape import DEPTH, WHOLE_GROUP, Shape, between, shape_of, steps
 from ragshield.screens.whole import judge_batch
 from ragshield.snapshot.memory import MemorySnapshot
 
@@ -33,12 +33,15 @@ MIN_SHOWN = 0.25
 TAXONOMY = ("AML.T0070", "LLM04:2025", "LLM08:2025", "LLM05:2026", "LLM09:2026")
 """MITRE ATLAS RAG Poisoning; OWASP data poisoning and embedding weaknesses, with the year."""
 
-_DEPTH = 8
 _READ_CHARS = 4000
-_WHOLE_GROUP = 256
-"""Up to this many members every pair is compared; beyond, the neighbours that are known."""
 _MAX_WITHOUT_VECTORS = 50_000
-_WIDE = 0.35
+
+
+class _Reading(NamedTuple):
+    """Look-alikes of one part: linked pairs, and rows that stand apart with their neighbours."""
+
+    links: Links
+    apart: Apart | None
 
 
 class NearDuplicates:
@@ -77,14 +80,19 @@ class NearDuplicates:
         """Findings in the batch's order, at most one per passage."""
         return judge_batch(self, batch)
 
-    def read(self, snapshot: Snapshot, part: range) -> Links:
-        """Pairs of look-alikes: those nearer than this store's passages usually are."""
+    def read(self, snapshot: Snapshot, part: range) -> _Reading:
+        """Pairs nearer than this store's passages usually are, and sets that lie apart."""
         if snapshot.dim is None:
-            return joined([])
-        cut = self._cut(usual_similarity(snapshot, depth=_DEPTH), self.min_similarity)
-        return links(snapshot, part, cut=cut)
+            return _Reading(joined([]), None)
+        return self._read(snapshot, part, self.min_similarity)
 
-    def judge(self, snapshot: Snapshot, readings: Sequence[Links]) -> list[Finding]:
+    def _read(self, snapshot: Snapshot, part: range, floor: float) -> _Reading:
+        cut = self._cut(usual_similarity(snapshot, depth=DEPTH), floor)
+        gap = least_gap(snapshot)
+        apart = None if gap is None else standing_apart(snapshot, part, gap=gap)
+        return _Reading(links(snapshot, part, cut=cut), apart)
+
+    def judge(self, snapshot: Snapshot, readings: Sequence[_Reading]) -> list[Finding]:
         """Findings in the order of the rows, at most one per passage.
 
         Passages without a usable vector are left out. A store without vectors is compared
@@ -98,17 +106,19 @@ class NearDuplicates:
         if snapshot.dim is None:
             snapshot = _by_words(snapshot)
             floor *= 0.5  # paraphrases share half their words at best
-            cut = self._cut(usual_similarity(snapshot, depth=_DEPTH), floor)
-            readings = [links(snapshot, range(len(snapshot)), cut=cut)]
-        usual = usual_similarity(snapshot, depth=_DEPTH)
-        usual_gaps = usual_gap(snapshot, depth=_DEPTH)
-        findings: dict[int, Finding] = {}
-        for members in linked_groups(joined(readings), cut=self._cut(usual, floor)):
-            shape = _shape(snapshot, members, usual, usual_gaps, floor)
+            readings = [self._read(snapshot, range(len(snapshot)), floor)]
+        usual = usual_similarity(snapshot, depth=DEPTH)
+        usual_gaps = usual_gap(snapshot, depth=DEPTH)
+        groups = linked_groups(joined([r.links for r in readings]), cut=self._cut(usual, floor))
+        tight = clusters([r.apart for r in readings if r.apart is not None])
+        best: dict[int, Finding] = {}
+        # A group of links may hold honest passages that a tight set in it leaves out.
+        for members in sorted({*map(tuple, groups), *(cluster.rows for cluster in tight)}):
+            shape = shape_of(snapshot, members, usual, usual_gaps, floor)
             if _highest(len(members), shape) >= MIN_SHOWN:
-                judged = self._judge(snapshot, members, shape, usual)
-                findings.update((row, f) for row, f in judged if (f.suspicion or 0) >= MIN_SHOWN)
-        return [findings[row] for row in sorted(findings)]
+                for row, finding in self._judge(snapshot, members, shape, usual):
+                    _keep_worse(best, row, finding)
+        return [best[row] for row in sorted(best) if (best[row].suspicion or 0) >= MIN_SHOWN]
 
     def _cut(self, usual: Background, floor: float) -> float:
         return float(np.clip(usual.median[0] + usual.spread[0], floor, 0.95))
@@ -117,12 +127,12 @@ class NearDuplicates:
         self,
         snapshot: Snapshot,
         members: Sequence[int],
-        shape: _Shape,
+        shape: Shape,
         usual: Background,
     ) -> Iterator[tuple[int, Finding]]:
         n = len(members)
-        k = min(n - 1, _DEPTH)
-        passages = [p for rows in _steps(members) for p in snapshot.passages(rows)]
+        k = min(n - 1, DEPTH)
+        passages = [p for rows in steps(members) for p in snapshot.passages(rows)]
         texts = common_ground([p.text[:_READ_CHARS] for p in passages])
         size = 1 - 0.72 ** (texts.n_distinct - 1) if texts.n_distinct > 1 else 0.3
         if texts.n_distinct > 2:
@@ -178,77 +188,10 @@ class NearDuplicates:
             yield members[i], finding
 
 
-@dataclass(frozen=True, slots=True)
-class _Shape:
-    """How a group lies among the other passages.
-
-    Attributes:
-        kth: each member's similarity to its k-th neighbour in the group.
-        gap: how much nearer that is than the nearest passage outside, the members' median;
-            negative where others lie between them.
-        stands_out: per member, how far both are beyond what this store is used to, [0, 1].
-    """
-
-    kth: NDArray[np.float64]
-    gap: float
-    stands_out: NDArray[np.float64]
-
-
-def _shape(
-    snapshot: Snapshot,
-    members: Sequence[int],
-    usual: Background,
-    usual_gaps: NDArray[np.float64],
-    floor: float,
-) -> _Shape:
-    kth = _to_kth(snapshot, members)
-    k = min(len(members) - 1, _DEPTH)
-    outside = []
-    for rows in _steps(members):
-        near = snapshot.nearest(rows)
-        others = (near.rows >= 0) & ~np.isin(near.rows, members)
-        outside.append(np.where(others, near.similarity, -2.0).max(axis=1))
-    farther = np.concatenate(outside)
-    known = farther > -2
-    # Members that know nobody else say nothing; if none does, the others are far away.
-    gap = float(np.median((kth - farther)[known])) if known.any() else _WIDE
-    excess = (kth - usual.median[k - 1]) / usual.spread[k - 1]
-    # In units of the spread, as the excess is; a group apart from all others adds three.
-    apart = np.clip(gap - usual_gaps[k - 1], -0.1, _WIDE) / usual.spread[0]
-    beyond = np.clip((excess + apart - 2.5) / 2, 0, 1)
-    return _Shape(kth, gap, beyond * np.clip((kth - floor + 0.15) / 0.2, 0, 1))
-
-
-def _highest(n: int, shape: _Shape) -> float:
+def _highest(n: int, shape: Shape) -> float:
     """Above what any member's suspicion can be, whatever the texts say."""
     size = min(1 - 0.72 ** (n - 1) + 0.12, 0.98)
     return max(0.3, size) * float(shape.stands_out.max())
-
-
-def _to_kth(snapshot: Snapshot, members: Sequence[int]) -> NDArray[np.float64]:
-    """Each member's similarity to its k-th neighbour in the group, k = 8 or all of them."""
-    k = min(len(members) - 1, _DEPTH)
-    if len(members) <= _WHOLE_GROUP:
-        similarity = _between(snapshot, members)
-        nearest: NDArray[np.float64] = -np.sort(-similarity, axis=1)[:, k - 1]
-        return nearest
-    parts = []
-    for rows in _steps(members):
-        near = snapshot.nearest(rows)
-        inside = np.where(np.isin(near.rows, members), near.similarity, -2.0)
-        parts.append(-np.sort(-inside, axis=1)[:, :_DEPTH])
-    found = np.concatenate(parts).astype(np.float64)
-    # A row that knows fewer of its group is judged by the farthest that it knows.
-    last = np.maximum((found > -2).sum(axis=1), 1) - 1
-    to_kth: NDArray[np.float64] = found[np.arange(len(found)), np.minimum(last, k - 1)]
-    return to_kth
-
-
-def _between(snapshot: Snapshot, members: Sequence[int]) -> NDArray[np.float64]:
-    unit = snapshot.unit(members)
-    similarity: NDArray[np.float64] = np.clip(unit @ unit.T, -1, 1).astype(np.float64)
-    np.fill_diagonal(similarity, -2)
-    return similarity
 
 
 class _Nearest:
@@ -258,7 +201,7 @@ class _Nearest:
         self._snapshot = snapshot
         self._members = members
         self._ids = ids
-        self._all = _between(snapshot, members) if len(members) <= _WHOLE_GROUP else None
+        self._all = between(snapshot, members) if len(members) <= WHOLE_GROUP else None
         self._position = {row: i for i, row in enumerate(members)}
 
     def of(self, i: int, n: int = 10) -> tuple[list[str], list[float]]:
@@ -272,8 +215,14 @@ class _Nearest:
         return [self._ids[j] for j, _ in near], [round(s, 4) for _, s in near]
 
 
-def _steps(members: Sequence[int], size: int = 512) -> list[Sequence[int]]:
-    return [members[i : i + size] for i in range(0, len(members), size)]
+def _keep_worse(best: dict[int, Finding], row: int, finding: Finding) -> None:
+    known = best.get(row)
+    if known is None or _rank(finding) > _rank(known):
+        best[row] = finding
+
+
+def _rank(finding: Finding) -> tuple[float, int, str]:
+    return finding.suspicion or 0, finding.evidence["n_passages"], finding.group or ""
 
 
 def _by_words(snapshot: Snapshot) -> Snapshot:
