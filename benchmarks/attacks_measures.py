@@ -1,0 +1,177 @@
+"""What one attack does: retrieval, answers, fluency, cost, and what finds it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+import numpy as np
+from attacks_fluency import Fluency, mean_interval
+from attacks_store import SETS, Aim, PlantedStore, unlabelled
+from guard_answers import as_dict
+
+from ragshield import Guard
+from ragshield.errors import RagshieldError
+from ragshield.intervals import clustered_rate
+from ragshield.metrics import (
+    Removal,
+    answer_correct,
+    attack_succeeded,
+    clean_loss,
+    poison_recall,
+    share,
+)
+from ragshield.protocols import Attack
+from ragshield.readers.extractive import ExtractiveReader
+from ragshield.records import Passage, Retrieval, Vectors, Verdict
+
+READ = 5
+"""Passages that the reader is given."""
+
+
+@dataclass
+class Made:
+    """The poison of one attack, by aim."""
+
+    aims: list[Aim] = field(default_factory=list)
+    poison: list[list[Passage]] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    n_embedded: list[int] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+    def of(self, name: str) -> list[int]:
+        """Positions of the aims of one set."""
+        return [i for i, aim in enumerate(self.aims) if aim.set == name]
+
+
+def crafted(
+    attack: Attack, aims: Sequence[Aim], store: PlantedStore, *, seconds: float, seed: int = 0
+) -> Made:
+    """Poison for the aims in turn, until the time is up; at least one aim is tried.
+
+    It gives up when the first four fail, which an attack does that lacks something.
+    """
+    made = Made()
+    encoder: Any = store.encoder
+    end = time.perf_counter() + seconds
+    for i, aim in enumerate(aims):
+        start, embedded = time.perf_counter(), encoder.n_texts
+        try:
+            poison = attack.craft(aim.target, rng=np.random.default_rng([seed, i]))
+        except RagshieldError as error:
+            made.failures.append(str(error).splitlines()[0])
+            if len(made.failures) == 4 and not made.aims:
+                break
+            continue
+        made.seconds.append(time.perf_counter() - start)
+        made.n_embedded.append(encoder.n_texts - embedded)
+        made.aims.append(aim)
+        made.poison.append(poison)
+        if time.perf_counter() > end:
+            break
+    return made
+
+
+class Measure:
+    """Measures attacks over one store."""
+
+    def __init__(
+        self, store: PlantedStore, embed: Callable[[list[str]], Vectors], fluency: Fluency
+    ) -> None:
+        self.store, self.embed, self.fluency = store, embed, fluency
+        self._reader = ExtractiveReader()
+
+    def none(self, aims: Sequence[Aim]) -> dict[str, Any]:
+        """Both sets without any attack."""
+        made = Made(list(aims), [[] for _ in aims], [0.0] * len(aims), [0] * len(aims))
+        return {name: self._answers(made, made.of(name), self.store) for name in SETS}
+
+    def all(self, made: Made) -> dict[str, Any]:
+        """Both sets, all poison of the attack planted at once."""
+        flat = unlabelled([p for poison in made.poison for p in poison])
+        store = self.store.planted(flat, self.embed([p.text for p in flat]))
+        found = {}
+        for name in SETS:
+            if at := made.of(name):
+                found[name] = {
+                    "n_targets": len(at),
+                    "n_passages": sum(len(made.poison[i]) for i in at),
+                    **self._retrieved(made, at, store),
+                    **self._answers(made, at, store),
+                    **self._cost(made, at),
+                }
+        return found
+
+    def _retrieved(self, made: Made, at: Sequence[int], store: PlantedStore) -> dict[str, Any]:
+        inside: dict[int, list[tuple[int, int]]] = {5: [], 10: []}
+        hit = []
+        for i in at:
+            own = {p.id for p in made.poison[i]}
+            found = store.retrieve(made.aims[i].target.question.text, 10)
+            for k, cells in inside.items():
+                cells.append((sum(h.id in own for h in found[:k]), len(own)))
+            hit.append((int(inside[10][-1][0] > 0), 1))
+        places = [[self.fluency.place(p.text) for p in made.poison[i]] for i in at]
+        bits = [[self.fluency.model.surprise(p.text) for p in made.poison[i]] for i in at]
+        return {
+            "top5": as_dict(clustered_rate(inside[5])),
+            "top10": as_dict(clustered_rate(inside[10])),
+            "questions_hit": as_dict(clustered_rate(hit)),
+            "less_fluent_than": mean_interval(places),
+            "bits_per_character": mean_interval(bits),
+        }
+
+    def _answers(self, made: Made, at: Sequence[int], store: PlantedStore) -> dict[str, Any]:
+        poisoned = {p.id for p in store.poison}
+        judged: list[Removal] = []
+        guard = Guard(store, on_verdict=lambda r, v: judged.append(_removal(r, v, poisoned)))
+        outcome: dict[str, list[tuple[str, bool | None]]] = {}
+        for i in at:
+            target = made.aims[i].target
+            question, name = target.question, target.question.id
+            for how, found in (
+                ("", store.retrieve(question.text, READ)),
+                ("guarded_", guard.retrieve(question.text, READ)),
+            ):
+                answer = self._reader.answer(question.text, found.passages)
+                succeeded = attack_succeeded(answer, target.wrong_answer, question)
+                right = answer_correct(answer, question, target.wrong_answer)
+                outcome.setdefault(f"{how}attack_success", []).append((name, succeeded))
+                outcome.setdefault(f"{how}accuracy", []).append((name, right))
+        return {
+            **{key: as_dict(share(rows)) for key, rows in outcome.items()},
+            "guard_recall": as_dict(poison_recall(judged)),
+            "guard_loss": as_dict(clean_loss(judged)),
+        }
+
+    def _cost(self, made: Made, at: Sequence[int]) -> dict[str, Any]:
+        many = [max(1, len(made.poison[i])) for i in at]
+        calls = [
+            max((int(p.meta.get("n_llm_calls") or 0) for p in made.poison[i]), default=0)
+            for i in at
+        ]
+        each = [made.seconds[i] / n for i, n in zip(at, many, strict=True)]
+        return {
+            "seconds_per_passage": median(each),
+            "seconds_per_passage_p90": float(np.quantile(each, 0.9)),
+            "embedded_per_passage": sum(made.n_embedded[i] for i in at) / sum(many),
+            "llm_calls_per_passage": sum(calls) / sum(many),
+        }
+
+
+def _removal(retrieval: Retrieval, verdict: Verdict, poisoned: set[str]) -> Removal:
+    gone = {finding.passage_id for finding in verdict.dropped}
+    present = poisoned & {hit.id for hit in retrieval}
+    n_clean = len(retrieval) - len(present)
+    return Removal(
+        len(present), len(present & gone), n_clean, len(gone - present), retrieval.question
+    )
+
+
+def in_parts(made: Made, name: str, n: int) -> Iterator[list[Passage]]:
+    """The poison of the first n aims of a set."""
+    for i in made.of(name)[:n]:
+        yield unlabelled(made.poison[i])

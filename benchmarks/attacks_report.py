@@ -1,0 +1,130 @@
+"""The attack benchmark's results as Markdown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from guard_tables import full, short, table
+
+_TITLES = {
+    "real": "Real questions (NQ, HotpotQA, MS MARCO)",
+    "world": "Questions of the bundled world",
+}
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """The whole page."""
+    env = results["environment"]
+    run = {k: v for k, v in results["attacks"].items() if "not_run" not in v}
+    parts = [_preface(env)]
+    for name, title in _TITLES.items():
+        rows = {label: found[name] for label, found in run.items() if name in found}
+        none = results["none"][name]
+        parts.append(f"## {title}\n\n{_overview(none, rows, scan=name == 'real')}")
+    parts.append(f"## Cost\n\n{_cost(run)}")
+    parts.append(f"## Every rate with its interval and n\n\n{_details(results['none'], run)}")
+    missing = {k: v["not_run"] for k, v in results["attacks"].items() if "not_run" in v}
+    if missing:
+        lines = [[label, f"needs a model: not run here ({why})"] for label, why in missing.items()]
+        parts.append("## Not run\n\n" + table(["attack", "why"], lines))
+    if failed := {k: v["failures"] for k, v in run.items() if v["failures"]}:
+        lines = [[label, str(len(why)), why[0].replace("|", "/")] for label, why in failed.items()]
+        parts.append(
+            "## Targets left out\n\nFor these targets the attack could make no poison.\n\n"
+            + table(["attack", "targets", "the first reason"], lines)
+        )
+    return "\n\n".join(parts) + "\n"
+
+
+def _preface(env: dict[str, Any]) -> str:
+    quick = " **A quick run: no result.**" if env["quick"] else ""
+    asked = env["n_questions"]
+    return f"""# What each attack achieves, costs, and what finds it
+
+`python benchmarks/attacks.py`.{quick} One store of {env["n_stored"]:,} passages, \
+{env["n_real"]:,} of them real text (with the evidence for {asked["real"]} real questions), the \
+others the bundled world ({asked["world"]} questions). Encoder all-MiniLM-L6-v2, exact search. \
+Each attack makes as many passages a target as it is meant to; all its poison is planted at once. \
+Where the targets are fewer, making their poison took longer than \
+{env["seconds_per_attack"]:.0f} s. PoisonedRAG's own published texts are used on the real \
+questions, by `poisonedrag` and by what edits its texts; templates elsewhere. No defence is shown \
+what an attack notes about its passages.
+
+- in top 5, in top 10: share of an attack's passages that are retrieved for their question; one \
+that plants ten can have no more than half in the top 5.
+- success: answers that state the wrong answer, by the extractive reader from the five nearest \
+passages; right: answers that state a right one. An attack that blocks answers aims at the second.
+- odd: share of honest passages that are less surprising to a character trigram model, mean over \
+the poison. 0.50 is like any honest passage, 1.00 odder than all. A stand-in for perplexity: it \
+sees broken words and odd characters, not odd statements.
+- guard: the default guard at its uncalibrated threshold, poison recall / clean loss among the \
+hits that it judges; then success and right answers behind it.
+- scan: share of the poison of {env["n_scanned"]} targets that `ragshield scan` lists at its \
+default threshold among the real passages, with no question known.
+
+Times are of a machine that other work ran on ({env["n_cores"]} cores, threads: \
+{env["threads"]})."""
+
+
+def _overview(none: dict[str, Any], rows: dict[str, Any], *, scan: bool) -> str:
+    head = ["attack", "targets", "in top 5", "in top 10", "success", "right", "odd"]
+    head += ["guard: recall / loss", "success, guarded", "right, guarded"]
+    head += ["scan"] if scan else []
+    lines = [_line("none", none, scan=scan)]
+    lines += [_line(label, row, scan=scan) for label, row in rows.items()]
+    text = table(head, lines)
+    if scan:
+        text += (
+            f"\n\nWith nothing planted the scan lists {full(none['scan_accused'], 4)} of the real "
+            "passages."
+        )
+    return text
+
+
+def _line(label: str, row: dict[str, Any], *, scan: bool) -> list[str]:
+    guard = f"{short(row['guard_recall'])} / {short(row['guard_loss'], 3)}"
+    cells = [
+        label,
+        str(row.get("n_targets", "-")),
+        short(row.get("top5")),
+        short(row.get("top10")),
+        short(row["attack_success"]),
+        short(row["accuracy"]),
+        short(row.get("less_fluent_than") or None),
+        guard,
+        short(row["guarded_attack_success"]),
+        short(row["guarded_accuracy"]),
+    ]
+    return [*cells, short(row.get("scan_recall"))] if scan else cells
+
+
+def _cost(run: dict[str, Any]) -> str:
+    lines = []
+    for label, found in run.items():
+        row = found.get("real") or found["world"]
+        lines.append(
+            [
+                label,
+                f"{row['n_passages'] / row['n_targets']:.1f}",
+                f"{row['seconds_per_passage'] * 1e3:.1f}",
+                f"{row['seconds_per_passage_p90'] * 1e3:.1f}",
+                f"{row['embedded_per_passage']:.1f}",
+                f"{row['llm_calls_per_passage']:.1f}",
+                full(row["bits_per_character"], 2),
+            ]
+        )
+    head = ["attack", "passages a target", "ms a passage, median", "90 %", "texts embedded"]
+    return table([*head, "LLM calls", "bits a character"], lines)
+
+
+def _details(none: dict[str, Any], run: dict[str, Any]) -> str:
+    names = ["top5", "top10", "questions_hit", "attack_success", "accuracy", "less_fluent_than"]
+    names += ["guard_recall", "guard_loss", "guarded_attack_success", "guarded_accuracy"]
+    names += ["scan_recall", "scan_accused"]
+    lines = []
+    for label, found in {"none": none, **run}.items():
+        for kind in _TITLES:
+            if kind in found:
+                cells = [full(found[kind].get(name) or None) for name in names]
+                lines.append([label, kind, *cells])
+    return table(["attack", "questions", *(name.replace("_", " ") for name in names)], lines)
