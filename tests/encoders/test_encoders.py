@@ -89,3 +89,18 @@ def test_minilm_does_not_depend_on_the_order_or_number_of_texts(minilm) -> None:
     assert np.allclose(together[7], minilm.encode([texts[7]])[0], atol=1e-5)
     assert np.allclose(together[::-1], minilm.encode(texts[::-1]), atol=1e-5)
     assert minilm.encode([]).shape == (0, 384)
+
+
+def test_a_device_is_handed_on_only_where_one_is_asked_for(monkeypatch) -> None:
+    given: list[dict[str, object]] = []
+
+    def with_device(*, device: str | None = "cpu") -> str:
+        given.append({"device": device})
+        return "encoder"
+
+    monkeypatch.setattr("ragshield.registry.load", lambda kind, name: with_device)
+    for device in ("cpu", "cuda:1", None):
+        assert open_encoder("minilm", device=device) == "encoder"
+    assert given == [{"device": "cpu"}, {"device": "cuda:1"}, {"device": None}]
+    monkeypatch.setattr("ragshield.registry.load", lambda kind, name: lambda: "without")
+    assert open_encoder("minilm", device="cuda:1") == "without"
