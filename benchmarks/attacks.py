@@ -117,6 +117,8 @@ def main() -> None:
     folder = arguments.out or folder
     folder.mkdir(parents=True, exist_ok=True)
     check_writable(folder / "attacks.json")
+    unfinished = ROOT / ".cache" / "attack-results" / "unfinished"
+    unfinished.mkdir(parents=True, exist_ok=True)
     logging.getLogger("ragshield").setLevel(logging.ERROR)
     bench = Bench(arguments)
     results: dict[str, Any] = {"environment": environment(bench), "attacks": {}}
@@ -128,13 +130,20 @@ def main() -> None:
         results["attacks"][variant.label] = bench.run(variant)
         spent = time.perf_counter() - start
         print(f"{variant.label}: {spent:.1f} s", file=sys.stderr, flush=True)
+        # An interrupted run keeps what it has paid for: --keep takes it up again.
+        write(results, unfinished)
+    write(results, folder)
+    print(folder / "attacks.md")
+
+
+def write(results: dict[str, Any], folder: Path) -> None:
+    """Both files."""
     results["attacks"] = dict(sorted(results["attacks"].items()))
     with writing(folder / "attacks.json") as file:
         json.dump(results, file, indent=1)
         file.write("\n")
     with writing(folder / "attacks.md") as file:
         file.write(markdown(results))
-    print(folder / "attacks.md")
 
 
 if __name__ == "__main__":
