@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 
-.PHONY: demo test check format bench bench-guard clean help
+.PHONY: demo test check format bench bench-guard bench-attacks clean help
 .DEFAULT_GOAL := help
 
 help:  ## Show what there is.
@@ -49,10 +49,14 @@ bench: $(VENV)/.dev-installed  ## Benchmarks on real data; benchmarks/README.md 
 	@$(BIN)/python benchmarks/guard.py
 	@$(BIN)/python benchmarks/calibration.py
 	@$(BIN)/python benchmarks/demand.py
+	@$(BIN)/python benchmarks/attacks.py
 
 bench-guard: $(VENV)/.dev-installed  ## The guard's benchmark alone (QUICK=1: a few questions, two minutes).
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	@$(BIN)/python benchmarks/guard.py $(if $(QUICK),--quick)
+
+bench-attacks: $(VENV)/.dev-installed  ## What each attack achieves, and what finds it (QUICK=1: two minutes).
+	@$(BIN)/python benchmarks/attacks.py $(if $(QUICK),--quick)
 
 clean:  ## Remove what the commands above made.
 	rm -rf $(VENV) $(DEMO) build dist .cache *.egg-info

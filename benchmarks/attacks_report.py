@@ -57,8 +57,8 @@ passages; right: answers that state a right one. An attack that blocks answers a
 - odd: share of honest passages that are less surprising to a character trigram model, mean over \
 the poison. 0.50 is like any honest passage, 1.00 odder than all. A stand-in for perplexity: it \
 sees broken words and odd characters, not odd statements.
-- guard: the default guard at its uncalibrated threshold, poison recall / clean loss among the \
-hits that it judges; then success and right answers behind it.
+- guard: the default guard at its uncalibrated threshold, recall of the question's own \
+poison / clean loss among the hits that it judges; then success and right answers behind it.
 - scan: share of the poison of {env["n_scanned"]} targets that `ragshield scan` lists at its \
 default threshold among the real passages, with no question known.
 

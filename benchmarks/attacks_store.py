@@ -100,9 +100,11 @@ class PlantedStore:
             self._best[question] = self._ranked(vector, self.vectors @ vector)
         best = self._best[question]
         rows, similarity = best.rows[:k], best.similarity[:k]
-        passages = [*(self.passages[i] for i in rows), *self.poison]
-        vectors = np.vstack([self.vectors[rows], self.poison_vectors])
-        both = np.concatenate([similarity, self.poison_vectors @ best.vector])
+        planted = self.poison_vectors @ best.vector
+        first = np.argsort(-planted, kind="stable")[:k]
+        passages = [*(self.passages[i] for i in rows), *(self.poison[i] for i in first)]
+        vectors = np.vstack([self.vectors[rows], self.poison_vectors[first]])
+        both = np.concatenate([similarity, planted[first]])
         order = np.argsort(-both, kind="stable")[:k]
         hits = tuple(Hit(passages[i], float(both[i])) for i in order)
         return Retrieval(question, hits, vectors[order].astype(np.float32), best.vector)
