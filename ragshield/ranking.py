@@ -12,13 +12,20 @@ from typing import Any
 from ragshield.errors import UsageError
 from ragshield.records import Action, Finding
 
-FLOOR = 0.1
+FLOOR = 0.05
 """Suspicion below which nothing is listed under an alert budget or a false-positive rate."""
 
 _WEAK = 0.25
 _DAMPING = 0.5
-_USUAL, _RARE = 0.05, 0.002
-_DISCOUNT = 0.3
+_USUAL, _RARE = 0.02, 0.0002
+"""Shares of a store that say nothing, and all: between them a screen counts by logarithm."""
+
+_HABIT = 0.65
+"""How much a screen's whole habit counts beside the level of the one finding."""
+
+_KNOWN_FROM = 5000
+"""Passages from which a store says more than this module what is usual in it."""
+
 _EXPOSURE = "exposure"
 
 
@@ -63,9 +70,14 @@ def fused(
 
     A passage's suspicion is that of the screen that says most, raised by every further
     screen that agrees (half as much by each next one), after each was weighed by how
-    rare such a finding is in this store: a screen that accuses one passage in twenty
-    says little here and counts 0.7. A group counts as one, so a campaign does not make
-    itself usual. The weights are fixed, not fitted.
+    rare it is in this store that the screen accuses a passage at all, and that it accuses
+    one as much. In a store of 100,000 what befalls one passage in 5,000 counts in full and
+    what befalls one in fifty hardly, so that a screen that honest passages of this store
+    set off by the hundred does not use up the alert budget. A store of a few hundred says
+    little about what is usual: suspicion is then nearly what the screens said. A
+    passage's own group is left out of the count, so a campaign does not make itself
+    usual. The constants are fixed, not fitted to single screens; `benchmarks/README.md`
+    (scan) says how they were chosen.
 
     The evidence is that of the screen that says most, with `screens` (what each said,
     before weighing), `p_value` (share of the other passages, its own group aside, that
@@ -91,8 +103,8 @@ def fused(
             exposed.append(finding)
         else:
             poison[finding.passage_id].append(finding)
-    weights = _weights(poison, n_passages)
-    merged = [_merged(found, weights) for found in poison.values()]
+    worth = _weights(poison, n_passages)
+    merged = [_merged(found, worth) for found in poison.values()]
     p_values = _p_values(merged, n_passages)
     ranked = [_with_rank(f, p) for f, p in zip(merged, p_values, strict=True)]
     ranked.sort(key=lambda f: (-(f.suspicion or 0.0), position(f.passage_id)))
@@ -131,44 +143,56 @@ def _rare_enough(finding: Finding, rate: float | None) -> bool:
 def _weights(
     poison: Mapping[str, Sequence[Finding]], n_passages: int
 ) -> Callable[[Finding], float]:
-    """How much a screen's finding counts here, (1 - _DISCOUNT) to 1."""
-    by_screen: dict[str, dict[str, float]] = defaultdict(dict)
+    """What a screen's finding is worth in this store, [0, 1]."""
+    of_screen: dict[str, list[float]] = defaultdict(list)
+    of_group: dict[tuple[str, str], list[float]] = defaultdict(list)
     for found in poison.values():
         for finding in found:
-            # A group counts once, as suspicious as its most suspicious member.
-            unit = finding.group or finding.passage_id
-            seen = by_screen[finding.detector]
-            seen[unit] = max(seen.get(unit, 0.0), finding.suspicion or 0.0)
-    levels = {name: sorted(seen.values()) for name, seen in by_screen.items()}
+            of_screen[finding.detector].append(finding.suspicion or 0.0)
+            if finding.group is not None:
+                of_group[finding.detector, finding.group].append(finding.suspicion or 0.0)
+    for values in (*of_screen.values(), *of_group.values()):
+        values.sort()
+    known = n_passages / (n_passages + _KNOWN_FROM)
+    # Nothing is rarer than one passage of the store.
+    rare = max(_RARE, 1 / max(n_passages, 1))
 
-    def weight(finding: Finding) -> float:
-        ordered = levels[finding.detector]
-        at_least = len(ordered) - bisect_left(ordered, finding.suspicion or 0.0)
-        share = max(at_least, 1) / max(n_passages, 1)
-        # One unit in a small store is no sign of a screen that cries wolf.
-        if at_least <= 1 or share <= _RARE:
-            return 1.0
-        rarity = math.log(share / _USUAL) / math.log(_RARE / _USUAL)
-        return 1.0 - _DISCOUNT * (1.0 - min(max(rarity, 0.0), 1.0))
+    def worth(finding: Finding) -> float:
+        value = finding.suspicion or 0.0
+        every = of_screen[finding.detector]
+        own = [value]
+        if finding.group is not None:
+            own = of_group[finding.detector, finding.group]
+        n_accused = len(every) - len(own) + 1
+        n_as_much = _at_least(every, value) - _at_least(own, value) + 1
+        share = n_accused**_HABIT * n_as_much ** (1 - _HABIT) / max(n_passages, 1)
+        rarity = 1.0 if rare >= _USUAL else math.log(_USUAL / share) / math.log(_USUAL / rare)
+        # Where the store tells how rare a finding is, its level says less.
+        level: float = value ** (1 - 0.25 * known)
+        return level * (1 - known * (1 - min(max(rarity, 0.0), 1.0)))
 
-    return weight
+    return worth
 
 
-def _merged(found: Sequence[Finding], weight: Callable[[Finding], float]) -> Finding:
+def _at_least(ordered: Sequence[float], value: float) -> int:
+    return len(ordered) - bisect_left(ordered, value)
+
+
+def _merged(found: Sequence[Finding], worth_of: Callable[[Finding], float]) -> Finding:
     """One finding for a passage; suspicion in [0, 1]."""
     worth: dict[str, tuple[float, Finding]] = {}
     for finding in found:
-        value = (finding.suspicion or 0.0) * weight(finding)
+        value = worth_of(finding)
         if finding.detector not in worth or value > worth[finding.detector][0]:
             worth[finding.detector] = (value, finding)
     ordered = sorted(worth.values(), key=lambda pair: (-pair[0], pair[1].detector))
     suspicion, strongest = ordered[0]
     damping = _DAMPING
-    for value, _ in ordered[1:]:
-        if value >= _WEAK:
-            suspicion += (1.0 - suspicion) * damping * value
-            damping *= _DAMPING
-    also = [f for value, f in ordered[1:] if value >= _WEAK]
+    agreeing = [(value, f) for value, f in ordered[1:] if (f.suspicion or 0.0) >= _WEAK]
+    for value, _ in agreeing:
+        suspicion += (1.0 - suspicion) * damping * value
+        damping *= _DAMPING
+    also = [f for _, f in agreeing]
     reason = strongest.reason
     if also:
         said = ", ".join(f"{f.detector} ({f.suspicion:.2f})" for f in also[:4])
@@ -212,9 +236,8 @@ def _p_values(merged: Sequence[Finding], n_passages: int) -> list[float]:
     found = []
     for finding in merged:
         value = finding.suspicion or 0.0
-        at_least = len(ordered) - bisect_left(ordered, value)
         own = groups[finding.group] if finding.group is not None else [value]
-        outside = at_least - (len(own) - bisect_left(own, value))
+        outside = _at_least(ordered, value) - _at_least(own, value)
         rest = max(n_passages - len(own), 0)
         found.append(min((outside + 1) / (rest + 1), 1.0))
     return found

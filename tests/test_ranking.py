@@ -36,7 +36,8 @@ def test_a_passage_has_one_finding_that_names_every_screen() -> None:
             _finding("p1", 0.6, "echo", taxonomy=["A"]),
             _finding("p1", 0.8, "groups", "g1", neighbours=["p2"], taxonomy=["B"]),
             _finding("p1", 0.1, "soup"),
-        ]
+        ],
+        n=50,
     )
     assert found.detector == "groups"
     assert found.group == "g1"
@@ -45,7 +46,7 @@ def test_a_passage_has_one_finding_that_names_every_screen() -> None:
     assert found.evidence["neighbours"] == ["p2"]
     assert found.evidence["taxonomy"] == ["B", "A"]
     # 0.8 + 0.2 x half of 0.6; what is below 0.25 adds nothing.
-    assert found.suspicion == pytest.approx(0.86)
+    assert found.suspicion == pytest.approx(0.86, abs=0.003)
     assert found.action is Action.DROP
     assert found.evidence["confidence"] == "high"
 
@@ -54,14 +55,49 @@ def test_a_screen_that_accuses_one_passage_in_ten_counts_less_than_one_that_accu
     often = [_finding(f"p{i}", 0.7, "often") for i in range(1000)]
     ranking = _rank([*often, _finding("p5000", 0.65, "rarely")])
     assert ranking[0].passage_id == "p5000"
-    assert ranking[1].suspicion == pytest.approx(0.7 * 0.7)
+    assert ranking[0].suspicion == pytest.approx(0.65, abs=0.06)
+    assert {f.suspicion for f in ranking[1:]} == {ranking[1].suspicion}
+    assert (ranking[1].suspicion or 0) < 0.35
+
+
+def test_in_a_large_store_what_is_rare_comes_before_what_is_strong_and_usual() -> None:
+    usual = [_finding(f"p{i}", 0.9 - 0.0002 * i, "usual") for i in range(2500)]
+    rare = [_finding(f"p{i}", 0.45, "rare") for i in range(50_000, 50_060)]
+    ranking = _rank([*usual, *rare], 100_000)
+    first = [f.detector for f in ranking[:200]]
+    assert first.count("rare") == 60
+    in_a_small_store = _rank([*usual[:20], *rare[:3]], 400)
+    assert {f.detector for f in in_a_small_store[:20]} == {"usual"}
+
+
+def test_two_screens_of_which_each_says_little_together_come_first() -> None:
+    one = [_finding(f"p{i}", 0.6, "one") for i in range(300)]
+    other = [_finding(f"p{i}", 0.6, "other") for i in range(290, 600)]
+    ranking = _rank([*one, *other], 100_000)
+    assert {f.passage_id for f in ranking[:10]} == {f"p{i}" for i in range(290, 300)}
+    assert {tuple(f.evidence["screens"]) for f in ranking[:10]} == {("one", "other")}
+
+
+@given(st.floats(0.01, 1), st.floats(0, 1), st.integers(1, 200_000))
+def test_more_suspicion_is_never_worth_less(high: float, part: float, n: int) -> None:
+    ranking = _rank([_finding("p1", high), _finding("p2", high * part)], n)
+    assert ranking[0].passage_id == "p1" or ranking[0].suspicion == ranking[1].suspicion
+    assert all(0 <= (f.suspicion or 0) <= 1 for f in ranking)
+
+
+def test_what_a_small_store_shows_is_judged_by_the_screens_alone() -> None:
+    findings = [_finding(f"p{i}", 0.8, "groups", f"g{i // 5}") for i in range(25)]
+    assert all(0.7 < (f.suspicion or 0) <= 0.8 for f in _rank(findings, 600))
 
 
 def test_a_campaign_does_not_make_itself_usual() -> None:
-    grouped = [_finding(f"p{i}", 0.7, "groups", "one") for i in range(300)]
-    ranking = _rank(grouped, 1000)
-    assert [f.suspicion for f in ranking] == [0.7] * 300
-    assert ranking[0].evidence["p_value"] == pytest.approx(1 / 701, rel=0.01)
+    for n in (1000, 100_000):
+        grouped = [_finding(f"p{i}", 0.7, "groups", "one") for i in range(300)]
+        ranking = _rank(grouped, n)
+        assert all((f.suspicion or 0) >= 0.7 for f in ranking)
+        apart = [_finding(f"p{i}", 0.7, "groups", f"g{i // 3}") for i in range(300)]
+        assert (_rank(apart, n)[0].suspicion or 0) < (ranking[0].suspicion or 0)
+    assert _rank(grouped, 1000)[0].evidence["p_value"] == pytest.approx(1 / 701, rel=0.01)
 
 
 def test_the_p_value_is_the_share_of_others_that_look_as_suspicious() -> None:
