@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import UnionType
+from types import SimpleNamespace, UnionType
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
 
 from ragshield import registry
@@ -134,10 +134,15 @@ _WORDS = {bool: "true or false", int: "a whole number", float: "a number", Path:
 
 
 def _hints(name: str) -> dict[str, Any]:
-    try:
-        return get_type_hints(registry.load("attack", name).__init__)
-    except NameError:  # a type that is only imported for checking
-        return {}
+    """The types of an attack's parameters, those that can be told."""
+    init = registry.load("attack", name).__init__
+    found: dict[str, Any] = {}
+    for key, annotation in getattr(init, "__annotations__", {}).items():
+        # One by one: some name a type that is only imported for checking.
+        with suppress(NameError):
+            one = SimpleNamespace(__annotations__={key: annotation})
+            found |= get_type_hints(one, globalns=init.__globals__)
+    return found
 
 
 def _kinds(hint: Any) -> set[type]:

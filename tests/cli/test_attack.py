@@ -247,3 +247,13 @@ def test_a_device_that_is_not_there_is_one_line(
     assert "--device cuda:7: Torch not compiled for cuda:7; leave it out" in (
         capsys.readouterr().err
     )
+
+
+def test_a_setting_has_the_type_of_the_parameter_though_another_one_cannot_be_told(
+    targets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = ["poisonedrag", "--targets", targets, "-o", tmp_path / "p", "--set"]
+    assert attack(*made, "max_words=many") == 2
+    assert "--set max_words=many: max_words must be a whole number" in capsys.readouterr().err
+    assert attack(*made, "verify=no") == 2
+    assert "verify must be true or false, not 'no'" in capsys.readouterr().err
