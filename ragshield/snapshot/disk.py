@@ -51,8 +51,9 @@ class DiskSnapshot:
         self._n = int(manifest["n"])
         self._dim: int | None = manifest["dim"]
         self._rows = _mapped(folder, "rows.bin", ROW, (self._n,))
-        self._unit = _mapped(folder, "vectors.f32", np.float32, (self._n, self._dim or 0))
+        _check_size(folder, "vectors.f32", self._n * (self._dim or 0) * 4)
         self._text: int | None = None
+        self._vectors: int | None = None
         self._keys: tuple[NDArray[np.uint64], NDArray[np.intp]] | None = None
         self._nearest: Nearest | None = None
         end = int(self._rows["end"][-1]) if self._n else 0
@@ -93,8 +94,7 @@ class DiskSnapshot:
     def passages(self, rows: Sequence[int]) -> tuple[Passage, ...]:
         """The passages at these rows, in the order asked."""
         if self._text is None:
-            self._text = os.open(self.folder / "passages.jsonl", os.O_RDONLY)
-            weakref.finalize(self, os.close, self._text)
+            self._text = self._file("passages.jsonl")
         path = self.folder / "passages.jsonl"
         if isinstance(rows, range) and rows.step == 1 and rows:
             # One read for all, as parts are read.
@@ -112,7 +112,16 @@ class DiskSnapshot:
         """Their vectors at length 1, a copy; zeros where none is usable."""
         if isinstance(rows, range) and rows.step == 1:
             return read_block(self.folder / "vectors.f32", rows, self._dim or 0)
-        return np.array(self._unit[np.asarray(rows, dtype=np.intp)])
+        if not self._dim:
+            return np.zeros((len(rows), 0), dtype=np.float32)
+        if self._vectors is None:
+            self._vectors = self._file("vectors.f32")
+        found = np.empty((len(rows), self._dim), dtype=np.float32)
+        size = 4 * self._dim
+        for place, row in enumerate(np.asarray(rows, dtype=np.intp).tolist()):
+            # Read, not mapped, as in `read_block`.
+            os.preadv(self._vectors, [found[place]], row * size)
+        return found
 
     def nearest(self, rows: Sequence[int]) -> Nearest:
         """The nearest other rows of these rows.
@@ -174,6 +183,11 @@ class DiskSnapshot:
         if self._finish is not None:
             self._finish()
 
+    def _file(self, name: str) -> int:
+        descriptor = os.open(self.folder / name, os.O_RDONLY)
+        weakref.finalize(self, os.close, descriptor)
+        return descriptor
+
     def _start(self, row: int) -> int:
         return int(self._rows["end"][row - 1]) if row else 0
 
@@ -204,10 +218,13 @@ def read_block(path: Path, rows: range, dim: int) -> Vectors:
 
 
 def _mapped(folder: Path, name: str, dtype: Any, shape: tuple[int, ...]) -> NDArray[Any]:
-    path = folder / name
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    if size == 0:
+    if not (size := int(np.prod(shape)) * np.dtype(dtype).itemsize):
         return np.zeros(shape, dtype=dtype)
-    if not path.is_file() or path.stat().st_size < size:
+    _check_size(folder, name, size)
+    return np.memmap(folder / name, dtype=dtype, mode="r", shape=shape)
+
+
+def _check_size(folder: Path, name: str, size: int) -> None:
+    path = folder / name
+    if size and (not path.is_file() or path.stat().st_size < size):
         raise damaged(folder, f"{name} is missing or too short")
-    return np.memmap(path, dtype=dtype, mode="r", shape=shape)
