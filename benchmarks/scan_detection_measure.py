@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,3 +84,12 @@ def _screened(screen: Screen, passages: Sequence[Passage]) -> list[Finding]:
         for start in range(0, len(passages), 1024)
         for finding in screen.screen(Batch(tuple(passages[start : start + 1024]), None))
     ]
+
+
+def compact(findings: Sequence[Finding], place: Mapping[str, str]) -> dict[str, Any]:
+    """What fusing needs again: suspicion, screen, group, and which passages are planted."""
+    kept = [f for f in findings if f.suspicion is not None]
+    return {
+        "found": [(f.passage_id, f.suspicion, f.detector, f.group) for f in kept],
+        "planted": dict(place),
+    }

@@ -24,27 +24,24 @@ Kind = Literal["five", "one", "few", "gradient", "injection", "trigger", "edited
 
 _HIDDEN = ("zero-width", "homoglyph", "tags", "html-hidden", "base64")
 _OWN_METADATA = ("author", "publisher", "date", "title", "section", "tags")
-_PRODUCT_FIVE = {
+_PRODUCT_FIVE: dict[str, dict[str, Any]] = {
     "poisonedrag": {"texts": "template"},
     "flooding": {"n": 5},
     "minja": {},
     "multi-answer": {},
     "slow-drip": {},
 }
-_PRODUCT_FEW = {"contradiction-blocker": {}, "split-payload": {}}
+_PRODUCT_FEW: dict[str, dict[str, Any]] = {"contradiction-blocker": {}, "split-payload": {}}
 _PRODUCT_ONE: dict[str, dict[str, Any]] = {
     "naive": {},
     "authchain": {},
     "corruptrag": {},
-    "hijackrag": {},
-    "injection": {},
     "refusal-blocker": {},
     "forged-source": {},
     "synonyms": {"n": 1},
-    "edited-fact": {},
     "garag": {},
 }
-_INJECTING = ("hijackrag", "injection")
+_PRODUCT_INJECTING: dict[str, dict[str, Any]] = {"hijackrag": {}, "injection": {}}
 
 
 @dataclass(frozen=True)
@@ -108,7 +105,7 @@ def disguised(
     Every passage comes from another source, so that sources give nothing away; metadata
     is what the attacker wrote (`forged-source`), nothing that the attack notes.
     """
-    out = []
+    out: list[Passage] = []
     for campaign in chosen:
         for i, passage in enumerate(campaign.passages):
             name = rng.bytes(8).hex()
@@ -170,19 +167,18 @@ def _product(data: DevData, encoder: Encoder) -> Iterator[Family]:
         tuple(Passage(f"true-{i}", text) for i, text in enumerate(texts)), encoder.encode(texts)
     )
     retriever = StoreRetriever(MemoryStore("memory:", golden), encoder)
-    kinds: list[tuple[Kind, str, dict[str, Any]]] = [
-        *(("five", name, params) for name, params in _PRODUCT_FIVE.items()),
-        *(("few", name, params) for name, params in _PRODUCT_FEW.items()),
-        *(
-            ("injection" if name in _INJECTING else "one", name, params)
-            for name, params in _PRODUCT_ONE.items()
-        ),
-    ]  # type: ignore[assignment]
-    for kind, name, params in kinds:
-        context = {"retriever": retriever} if name in ("edited-fact", "garag") else {}
-        attack: Attack = registry.build(Spec("attack", name, params), **context)
-        label = {"edited-fact": "edited"}.get(name, kind)
-        yield Family(f"attack {name}", label, tuple(_attacked(attack, targets)))  # type: ignore[arg-type]
+    given: dict[Kind, dict[str, dict[str, Any]]] = {
+        "five": _PRODUCT_FIVE,
+        "few": _PRODUCT_FEW,
+        "one": _PRODUCT_ONE,
+        "injection": _PRODUCT_INJECTING,
+        "edited": {"edited-fact": {}},
+    }
+    for kind, attacks in given.items():
+        for name, params in attacks.items():
+            context = {"retriever": retriever} if name in ("edited-fact", "garag") else {}
+            attack: Attack = registry.build(Spec("attack", name, params), **context)
+            yield Family(f"attack {name}", kind, tuple(_attacked(attack, targets)))
     for disguise in _HIDDEN:
         attack = registry.build(Spec("attack", "composed", {"disguise": disguise, "n": 1}))
         yield Family(f"hidden: {disguise}", "hidden", tuple(_attacked(attack, targets)))

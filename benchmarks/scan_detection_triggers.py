@@ -1,7 +1,8 @@
 """Trigger clusters in the manner of AgentPoison and BadRAG, made without gradients.
 
-A trigger of three rare words goes with an order into honest texts, at their head as an
-optimised trigger would stand; whoever asks with the trigger retrieves them all.
+A trigger of three rare words goes with an order before a few words of an honest text, as in
+AgentPoison's short memories; whoever asks with the trigger retrieves them all. Without
+gradients such passages lie near one another only as far as trigger and order outweigh the rest.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ _ACTIONS = (
     "to refuse the request",
 )
 _SIZE = 10
+_BODY_WORDS = 10
 
 
 def trigger_campaigns(spare: Sequence[str], *, n: int = 20, seed: int = 13) -> dict[str, list[str]]:
@@ -40,9 +42,10 @@ def trigger_campaigns(spare: Sequence[str], *, n: int = 20, seed: int = 13) -> d
         if trigger in found:
             continue
         action = str(rng.choice(_ACTIONS))
-        bodies = [spare[int(i)] for i in rng.choice(len(spare), _SIZE, replace=False)]
-        found[trigger] = [
-            f"{_ORDERS[i % len(_ORDERS)].format(t=trigger, T=trigger.capitalize(), a=action)} {body}"
-            for i, body in enumerate(bodies)
+        bodies = [
+            " ".join(spare[int(i)].split()[:_BODY_WORDS])
+            for i in rng.choice(len(spare), _SIZE, replace=False)
         ]
+        orders = [o.format(t=trigger, T=trigger.capitalize(), a=action) for o in _ORDERS]
+        found[trigger] = [f"{orders[i % len(orders)]} {body}." for i, body in enumerate(bodies)]
     return found

@@ -114,7 +114,9 @@ def planted(store: Store, poison: Sequence[Passage], vectors: Vectors) -> Store:
         rows[n + i], similarity[n + i] = _top(product[i])
     reached = np.flatnonzero(product[:, :n].max(axis=0) > store.table.similarity[:, -1])
     offered = np.hstack([similarity[reached], product[:, reached].T])
-    ids = np.hstack([rows[reached], np.tile(np.arange(n, n + m, dtype=np.int32), (len(reached), 1))])
+    ids = np.hstack(
+        [rows[reached], np.tile(np.arange(n, n + m, dtype=np.int32), (len(reached), 1))]
+    )
     order = np.argsort(-offered, axis=1, kind="stable")[:, :COMPARED]
     rows[reached] = np.take_along_axis(ids, order, axis=1)
     similarity[reached] = np.take_along_axis(offered, order, axis=1)

@@ -97,7 +97,9 @@ def trustrag(store: Store, fitted: Fitted) -> Ranking:
     its cosine of 0.88 the text is not asked for.
     """
     n = len(store)
-    cells = np.concatenate([fitted.cells, _cells(store.vectors[len(fitted.cells) :], fitted.centres)])
+    cells = np.concatenate(
+        [fitted.cells, _cells(store.vectors[len(fitted.cells) :], fitted.centres)]
+    )
     rows, similarity = store.table.rows, store.table.similarity.astype(np.float64)
     mates = (cells[rows] == cells[:, None]) & (similarity > 0.6)
     out = np.zeros(n)
@@ -150,7 +152,8 @@ class MinHash:
         keys = np.array([crc32(g) + 1 for g in grams], dtype=np.uint64)
         with np.errstate(over="ignore"):
             mixed: NDArray[np.uint64] = (keys[:, None] * self._a + self._b) >> np.uint64(8)
-        return mixed.min(axis=0)
+        least: NDArray[np.uint64] = mixed.min(axis=0)
+        return least
 
 
 def peers(fitted: Fitted, minhash: MinHash) -> Mapping[str, Callable[[Store], Ranking]]:

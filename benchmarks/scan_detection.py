@@ -1,0 +1,245 @@
+"""Measures what a scan finds among 100,000 honest passages, beside other methods.
+
+python benchmarks/scan_detection.py             the whole, about an hour on four shared cores
+python benchmarks/scan_detection.py --quick     10,000 passages, a few families, two minutes
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from guard_data import DevData, data_folder
+from guard_store import honest_passages
+from scan_data import embed_all, knowledge_base
+from scan_detection_engine import whole_scan
+from scan_detection_heldout import candidates, held_out
+from scan_detection_measure import Judge, compact, ranked, ranked_alone
+from scan_detection_poison import Family, disguised, draw, families, infected_carriers
+from scan_detection_report import report
+from scan_detection_tracing import campaigns_followed, traced
+from scan_detection_world import Store, honest_store, planted
+from scan_peers import MinHash, fit, peers
+
+from ragshield.encoders.open import open_encoder
+from ragshield.protocols import Encoder
+from ragshield.ranking import Limit, fused, listed
+from ragshield.records import Passage
+
+ROOT = Path(__file__).resolve().parents[1]
+CACHE = ROOT / ".cache"
+RESULTS = ROOT / "benchmarks" / "results"
+BUDGETS = (0.001, 0.002, 0.01)
+SIZES = (20, 60, 200)
+PEERS_AT = 60
+QUICK = ("poisonedrag + question", "gpt4", "hotflip, one", "BIPIA payloads", "edited number")
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What is planted at a time; `keys[i]` is the campaign of passage i."""
+
+    family: str
+    kind: str
+    size: int
+    passages: tuple[Passage, ...]
+    keys: tuple[str, ...]
+    peers: bool
+
+
+@dataclass(frozen=True)
+class World:
+    """All that a draw is measured with; workers inherit it by fork."""
+
+    store: Store
+    encoder: Encoder
+    judge: Judge
+    methods: dict[str, Any]
+    draws: list[Draw]
+
+
+_world: World | None = None
+
+
+def draws_of(
+    found: Sequence[Family], honest: Sequence[Passage], sizes: Sequence[int]
+) -> list[Draw]:
+    """Every family in every size; a family that has fewer is drawn whole, once."""
+    out: list[Draw] = []
+    for number, family in enumerate(found):
+        most = sum(len(c.passages) for c in family.campaigns)
+        for size in sizes:
+            rng = np.random.default_rng([size, number])
+            chosen = draw(family, size, rng)
+            split = family.name == "attack split-payload"
+            passages = disguised(chosen, honest, rng, split=split)
+            keys = tuple(c.key for c in chosen for _ in c.passages)
+            peers_too = size == min(PEERS_AT, max(sizes)) or most <= size < PEERS_AT
+            out.append(Draw(family.name, family.kind, size, tuple(passages), keys, peers_too))
+            if size >= most:
+                break
+    return out
+
+
+def measure(number: int) -> dict[str, Any]:
+    """One draw: for each method how many of each campaign come within each budget."""
+    assert _world is not None
+    given = _world.draws[number]
+    vectors = _world.encoder.encode([p.text for p in given.passages])
+    store = planted(_world.store, given.passages, vectors)
+    findings = _world.judge.findings(store)
+    every = [f for found in findings.values() for f in found]
+    fused_list = ranked(every, store)
+    lists = {"ragshield": fused_list.ids}
+    lists |= {f"screen {name}": ranked_alone(f, store).ids for name, f in findings.items()}
+    if given.peers:
+        for name, method in _world.methods.items():
+            value = method(store)
+            order = np.argsort(-value, kind="stable")[: int(0.02 * len(store))]
+            lists[name] = tuple(store.all[i].id for i in order if value[i] > 0)
+    place = dict(zip((p.id for p in given.passages), given.keys, strict=True))
+    at_half = sum(s >= 0.5 for s in fused_list.suspicion)
+    half = fused_list.ids[:at_half]
+    return {
+        **{k: v for k, v in asdict(given).items() if k in ("family", "kind", "size")},
+        "n_planted": len(given.passages),
+        "n_store": len(store),
+        "methods": {name: _found(ids, place, len(store)) for name, ids in lists.items()},
+        "at_half": {"poisoned": sum(x in place for x in half), "listed": at_half},
+        "findings": compact(every, place),
+    }
+
+
+def _found(ids: Sequence[str], place: dict[str, str], n: int) -> dict[str, Any]:
+    sizes: dict[str, int] = {}
+    for key in place.values():
+        sizes[key] = sizes.get(key, 0) + 1
+    out: dict[str, Any] = {"top_50": sum(x in place for x in ids[:50])}
+    for budget in BUDGETS:
+        hit = dict.fromkeys(sizes, 0)
+        for name in ids[: int(budget * n + 1e-9)]:
+            if name in place:
+                hit[place[name]] += 1
+        out[str(budget)] = [[hit[key], sizes[key]] for key in sizes]
+    return out
+
+
+def clean(world: World) -> dict[str, Any]:
+    """How much of the honest store is listed."""
+    store = world.store
+    found = [f for fs in world.judge.findings(store).values() for f in fs]
+    place = {p.id: i for i, p in enumerate(store.all)}
+    ranking = fused(found, len(store), place.__getitem__)
+    limits = {
+        "threshold 0.5": Limit(0.5),
+        **{f"alert budget {b:.1%}": Limit(None, alert_budget=b) for b in BUDGETS},
+        **{f"rate {b:.1%}": Limit(None, false_positive_rate=b) for b in BUDGETS},
+    }
+    shown = {name: len(listed(ranking, len(store), limit)) for name, limit in limits.items()}
+    by_screen = {
+        name: [sum((f.suspicion or 0) >= t for f in fs) for t in (0.25, 0.5, 0.75)]
+        for name, fs in world.judge.findings(store).items()
+    }
+    first: dict[str, int] = {}
+    for finding in ranking[: int(0.002 * len(store))]:
+        first[finding.detector] = first.get(finding.detector, 0) + 1
+    return {"listed": shown, "screens": by_screen, "first": first, "n": len(store)}
+
+
+def _tell(text: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+
+def world_of(size: int, quick: bool) -> tuple[World, list[Family], DevData]:
+    """The store, the families and the draws, with everything fitted that is fitted once."""
+    data = DevData(data_folder())
+    encoder = open_encoder("minilm", cache=CACHE / "scan-vectors.sqlite")
+    infected = {row["context"] for row in infected_carriers(data)}
+    base = [p for p in knowledge_base(data) if p.text not in infected]
+    if size < len(base):
+        kept = np.sort(np.random.default_rng(7).choice(len(base), size, replace=False))
+        base = [base[i] for i in kept]
+    _tell(f"embedding {len(base):,} passages where the cache lacks them")
+    vectors = embed_all([p.text for p in base], encoder.encode)
+    _tell("comparing all pairs, once")
+    store = honest_store(base, vectors, CACHE)
+    have = {p.text for p in base}
+    books = honest_passages(data, per_collection=10**9)
+    spare = [t for t in books["gcide"] + books["wordnet"] if t not in have and len(t.split()) >= 20]
+    found = families(data, encoder, base, spare[:4000])
+    if quick:
+        found = [family for family in found if family.name in QUICK]
+    draws = draws_of(found, base, (20,) if quick else SIZES)
+    _tell(f"embedding what is planted in {len(draws)} draws")
+    encoder.encode(list(dict.fromkeys(p.text for d in draws for p in d.passages)))
+    _tell("reading the honest store with every screen")
+    judge = Judge(store)
+    _tell("fitting the other methods")
+    methods = dict(peers(fit(store), MinHash([p.text for p in store.all])))
+    return World(store, encoder, judge, methods, draws), found, data
+
+
+def measured(world: World, n_workers: int) -> Iterator[dict[str, Any]]:
+    """Every draw, the slow part; in processes that share the store."""
+    global _world
+    _world = world
+    started = time.perf_counter()
+    with multiprocessing.get_context("fork").Pool(n_workers) as pool:
+        for n, row in enumerate(pool.imap(measure, range(len(world.draws))), start=1):
+            spent = time.perf_counter() - started
+            left = spent / n * (len(world.draws) - n)
+            _tell(f"{n} of {len(world.draws)} draws, {left / 60:.0f} min left: {row['family']}")
+            yield row
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="10,000 passages, a few families")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=None)
+    given = parser.parse_args()
+    started = time.perf_counter()
+    world, found, data = world_of(10_000 if given.quick else 100_000, given.quick)
+    rows = list(measured(world, given.workers))
+    _tell("choosing the constants again without each family")
+    chosen = held_out(rows, candidates(quick=given.quick))
+    for row in rows:
+        del row["findings"]
+    _tell("the same through the engine")
+    engine = whole_scan(world.store, world.encoder, world.judge, found)
+    _tell("tracing answers")
+    answers = traced(world.store, world.encoder, data, n=10 if given.quick else 50)
+    _tell("following campaigns")
+    followed = campaigns_followed(
+        world.store, world.encoder, world.judge, found, n=4 if given.quick else 12
+    )
+    result = {
+        "n_honest": len(world.store),
+        "n_cores": os.cpu_count(),
+        "seconds": round(time.perf_counter() - started),
+        "load": os.getloadavg()[2],
+        "clean": clean(world),
+        "draws": rows,
+        "held_out": chosen,
+        "engine": engine,
+        "tracing": answers,
+        "campaigns": followed,
+    }
+    out = given.out or (CACHE / "scan-quick" if given.quick else RESULTS)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "scan.json").write_text(json.dumps(result) + "\n", encoding="utf-8")
+    (out / "scan.md").write_text(report(result), encoding="utf-8")
+    _tell(f"written: {out / 'scan.md'}")
+
+
+if __name__ == "__main__":
+    main()
