@@ -11,7 +11,8 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from importlib import import_module
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from threading import Thread
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias, cast, get_args, runtime_checkable
 
 from ragshield.errors import IncompleteError, MissingExtraError, UsageError
@@ -89,7 +90,7 @@ class Processes:
         if self._pool is None:
             # Never a fork: the threads of BLAS and of a store's client would be lost in it.
             self._pool = ProcessPoolExecutor(
-                self.n_workers, mp_context=get_context("spawn"), initializer=start_worker
+                self.n_workers, mp_context=get_context("spawn"), initializer=_start_process
             )
         payload = pickle.dumps(function)
         try:
@@ -205,6 +206,19 @@ def one_thread() -> AbstractContextManager[Any]:
 def start_worker() -> None:
     """What a worker process does first."""
     one_thread()
+
+
+def _start_process() -> None:
+    start_worker()
+    parent = parent_process()
+    if parent is not None:
+        # A pool does not notice that its owner was killed: its processes would wait for ever.
+        Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: Any) -> None:
+    parent.join()
+    os._exit(1)
 
 
 def work(payload: bytes, task: Any) -> Any:

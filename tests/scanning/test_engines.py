@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -107,6 +111,39 @@ def test_a_worker_that_dies_is_one_clear_error() -> None:
     assert list(engine.map(abs, [-1])) == [1]
     engine.close()
     engine.close()
+
+
+KILLED = """
+import os, time
+from ragshield.scanning import Processes
+if __name__ == "__main__":
+    engine = Processes(2)
+    results = engine.map(time.sleep, [0.05] * 2000)
+    next(results)
+    print(*(process.pid for process in engine._pool._processes.values()), flush=True)
+    os.kill(os.getpid(), 9)
+"""
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_workers_do_not_outlive_a_killed_scan(tmp_path: Path) -> None:
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == -9
+    workers = [int(pid) for pid in done.stdout.split()]
+    assert len(workers) == 2
+    deadline = time.monotonic() + 20
+    while any(is_alive(pid) for pid in workers) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert [pid for pid in workers if is_alive(pid)] == []
 
 
 def test_auto_takes_processes_where_there_is_much_to_do() -> None:
