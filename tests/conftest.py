@@ -59,3 +59,39 @@ def shared_data() -> Path:
     if not (folder / "poisoned_qa.jsonl.gz").is_file():
         pytest.skip(f"no real data at {folder}; set RAGSHIELD_DATA to run this test")
     return folder
+
+
+TINY_WORDS = """a and ash berg brackwater built company first founded founder founders great holm
+ida in is it lund man mill mills name north of old olle painter per phone records river smartphone
+south story that the they town true venn was well were what where which who with woman work year
+alpha beta gamma delta iphone handset mobile answer question passage source claim city stone"""
+
+
+@pytest.fixture(scope="session")
+def gradient_encoder(tmp_path_factory):
+    """A two-layer BERT of width 32 with random weights: an encoder that has gradients."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    from ragshield.encoders.sentence_transformers import SentenceTransformersEncoder
+
+    folder = tmp_path_factory.mktemp("tiny-bert")
+    signs = [chr(i) for i in range(33, 127) if not chr(i).isupper()]
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[unused0]"]
+    tokens = [*special, *signs, *(f"##{s}" for s in signs if s.isalnum()), *TINY_WORDS.split()]
+    (folder / "vocab.txt").write_text("\n".join(dict.fromkeys(tokens)), encoding="utf-8")
+    BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    more = {"intermediate_size": 64, "max_position_embeddings": 64, "initializer_range": 0.2}
+    model = BertModel(BertConfig(vocab_size=len(tokens), **sizes, **more))
+    # What all texts share is made small, so that different texts get different vectors.
+    model.embeddings.word_embeddings.weight.data *= 5
+    model.embeddings.position_embeddings.weight.data *= 0.1
+    model.embeddings.token_type_embeddings.weight.data *= 0
+    model.save_pretrained(folder)
+    pooled = SentenceTransformer(str(folder))  # without a pooling of its own: the mean
+    pooled.max_seq_length = 48
+    pooled.save(str(folder / "model"))
+    return SentenceTransformersEncoder(str(folder / "model"), name="tiny-bert")
