@@ -22,7 +22,7 @@ from typing import Any
 from attacks_fluency import Fluency
 from attacks_measures import Measure, crafted, in_parts
 from attacks_report import markdown
-from attacks_scan import scanned
+from attacks_scan import BUDGET, TOGETHER, scanned
 from attacks_store import Aim, PlantedStore, built
 from attacks_variants import Variant, variants
 from guard_data import DevData, data_folder, embedder
@@ -34,8 +34,8 @@ from ragshield.protocols import Attack
 from ragshield.records import Passage, Spec
 
 ROOT = Path(__file__).resolve().parents[1]
-N_SCANNED = 50
-"""Real targets whose poison is in the scanned store: few among many, as in life."""
+N_SCANNED = 20
+"""Real targets whose poison is scanned for."""
 QUICK_SCANNED = 600
 """Real passages that --quick scans."""
 
@@ -97,6 +97,8 @@ def environment(bench: Bench) -> dict[str, Any]:
         "n_questions": {name: sum(a.set == name for a in bench.aims) for name in ("real", "world")},
         "seconds_per_attack": bench.seconds,
         "n_scanned": N_SCANNED,
+        "n_scanned_together": TOGETHER,
+        "alert_budget": BUDGET,
         "quick": bench.quick,
     }
 

@@ -59,8 +59,9 @@ the poison. 0.50 is like any honest passage, 1.00 odder than all. A stand-in for
 sees broken words and odd characters, not odd statements.
 - guard: the default guard at its uncalibrated threshold, recall of the question's own \
 poison / clean loss among the hits that it judges; then success and right answers behind it.
-- scan: share of the poison of {env["n_scanned"]} targets that `ragshield scan` lists at its \
-default threshold among the real passages, with no question known.
+- scan: share of the poison of {env["n_scanned"]} targets, {env["n_scanned_together"]} at a time \
+among the real passages, that `ragshield scan` lists at its default threshold / within an \
+alert budget of {env["alert_budget"]:.0%} of the passages, with no question known.
 
 Times are of a machine that other work ran on ({env["n_cores"]} cores, threads: \
 {env["threads"]})."""
@@ -95,7 +96,8 @@ def _line(label: str, row: dict[str, Any], *, scan: bool) -> list[str]:
         short(row["guarded_attack_success"]),
         short(row["guarded_accuracy"]),
     ]
-    return [*cells, short(row.get("scan_recall"))] if scan else cells
+    found = (short(row.get(name)) for name in ("scan_recall", "scan_recall_in_budget"))
+    return [*cells, " / ".join(found)] if scan else cells
 
 
 def _cost(run: dict[str, Any]) -> str:
@@ -120,7 +122,7 @@ def _cost(run: dict[str, Any]) -> str:
 def _details(none: dict[str, Any], run: dict[str, Any]) -> str:
     names = ["top5", "top10", "questions_hit", "attack_success", "accuracy", "less_fluent_than"]
     names += ["guard_recall", "guard_loss", "guarded_attack_success", "guarded_accuracy"]
-    names += ["scan_recall", "scan_accused"]
+    names += ["scan_recall", "scan_recall_in_budget", "scan_accused"]
     lines = []
     for label, found in {"none": none, **run}.items():
         for kind in _TITLES:

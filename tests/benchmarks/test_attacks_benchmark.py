@@ -121,6 +121,15 @@ def test_the_scan_is_shown_the_poison_of_the_first_targets_only(store, word_enco
     found = scanned(store, len(HONEST), groups, word_encoder.encode)
     assert found["scan_recall"]["n"] == 10
     assert found["scan_accused"]["n"] == len(HONEST)
+    # 1 % of so few passages is one passage.
+    assert found["scan_recall_in_budget"]["value"] == pytest.approx(0.1)
+
+
+def test_many_targets_are_scanned_a_few_at_a_time(store, word_encoder) -> None:
+    groups = [[Passage(f"p{i}", f"Per Lund built harbour {i}.")] for i in range(12)]
+    found = scanned(store, 8, groups, word_encoder.encode)
+    assert found["scan_recall"]["n"] == 12
+    assert found["scan_accused"]["n"] == 2 * 8
 
 
 def test_surprise_is_least_for_text_like_that_of_the_store() -> None:
@@ -168,6 +177,7 @@ def test_the_report_names_what_ran_what_did_not_and_what_was_left_out(measure, s
             "environment": {
                 "quick": True, "n_stored": 16, "n_real": 16, "n_cores": 1, "threads": "1",
                 "n_questions": {"real": 4, "world": 4}, "seconds_per_attack": 1.0, "n_scanned": 2,
+                "n_scanned_together": 1, "alert_budget": 0.01,
             },
             "none": none,
             "attacks": {
