@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 
-.PHONY: demo test check format bench bench-guard bench-attacks clean help
+.PHONY: demo test check format bench bench-guard bench-attacks bench-scan clean help
 .DEFAULT_GOAL := help
 
 help:  ## Show what there is.
@@ -50,6 +50,10 @@ bench: $(VENV)/.dev-installed  ## Benchmarks on real data; benchmarks/README.md 
 	@$(BIN)/python benchmarks/calibration.py
 	@$(BIN)/python benchmarks/demand.py
 	@$(BIN)/python benchmarks/attacks.py
+
+bench-scan: $(VENV)/.dev-installed  ## What a scan finds among 100,000 passages (QUICK=1: 10,000, one minute).
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	@$(BIN)/python benchmarks/scan_detection.py $(if $(QUICK),--quick)
 
 bench-guard: $(VENV)/.dev-installed  ## The guard's benchmark alone (QUICK=1: a few questions, two minutes).
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'

@@ -50,7 +50,10 @@ def kin(family: str) -> str:
     """Families that stand or fall together: with and without the question, and so on."""
     if family in _KIN:
         return _KIN[family]
-    return family.removesuffix(" + question").split(",")[0].split(":")[0].split(" ")[0:2][-1]
+    if family.startswith("edited "):
+        return "edited"
+    name = family.removesuffix(" + question").removeprefix("attack ")
+    return name.split(",")[0].split(":")[0]
 
 
 def held_out(rows: Sequence[dict[str, Any]], tried: Sequence[Constants]) -> dict[str, Any]:
