@@ -27,11 +27,37 @@ HONEST = (
     "Olle Berg was a painter who was born in Ash in March 1840.",
 )
 # What an attack does not say of itself; every other one states the wrong answer in each passage.
-DENIES = {"refusal-blocker", "garag"}
+DENIES = {"refusal-blocker", "garag", "corpus-poisoning", "phantom", "badrag"} | {
+    "garag-search",
+    "mm-poisonrag-global",
+}
+# What does without a wrong answer, and so takes a right one.
+ANSWERLESS = {"refusal-blocker", "corpus-poisoning", "phantom", "badrag", "mm-poisonrag-global"}
 NEED_A_STORE = {"adaptive", "edited-fact"}
 SPREADS = {"multi-answer", "split-payload", "edited-fact"}
+SHORT = {"max_answer_tokens": 1}
 # Smaller searches than by default: the contract is about what comes out, not how good it is.
-QUICK: dict[str, dict[str, object]] = {}
+QUICK: dict[str, dict[str, object]] = {
+    "adversarial-decoding": {"n_tokens": 3, "beam_width": 2, "top_k": 4},
+    **{
+        name: {"budget": 60}
+        for name in (
+            "poisonedrag-whitebox",
+            "corpus-poisoning",
+            "phantom",
+            "badrag",
+            "agentpoison",
+            "centroid",
+            "embedding-search",
+        )
+    },
+    "attention-stealth": {"n_steps": 1, "n_candidates": 2, "n_tokens": 2, "k": 2, **SHORT},
+    "garag-search": {"population": 4, "n_generations": 1},
+    "mm-poisonrag-global": {"n_steps": 1},
+    "mm-poisonrag-local": {"n_steps": 1},
+    "neurogen": {"population": 6, "n_generations": 1, **SHORT},
+    "phantom-reader": {"n_steps": 1, "n_candidates": 2, "n_tokens": 2, **SHORT},
+}
 
 
 @pytest.fixture
@@ -89,7 +115,8 @@ def test_the_wrong_answer_is_stated_where_the_technique_promises_it(name, attack
     passages = attack(name).craft(TARGET, rng=np.random.default_rng(0))
     stated = [states(generation_text(p), "Per Lund") for p in passages]
     assert [p.meta["states_target"] for p in passages] == stated
-    assert not any(p.meta["weak"] for p in passages)
+    # A text that was tried and failed, on a reader that knows nothing, is weak and says so.
+    assert not any(p.meta["weak"] for p in passages if p.meta["verified"] is not False)
     if name in DENIES:
         assert not any(stated)
     elif name in SPREADS:
@@ -155,7 +182,7 @@ def test_an_odd_target_gives_passages_or_one_clear_line(name, target, attack) ->
         assert passage.meta["states_target"] is stated
 
 
-@pytest.mark.parametrize("name", sorted(set(ATTACKS) - {"refusal-blocker"}))
+@pytest.mark.parametrize("name", sorted(set(ATTACKS) - ANSWERLESS))
 def test_a_right_answer_is_refused_as_the_wrong_one(name, attack) -> None:
     target = Target(TARGET.question, "the ida holm")
     with pytest.raises(RagshieldError, match="'the ida holm' is a right one"):
