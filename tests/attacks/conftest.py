@@ -55,17 +55,46 @@ def craft(target):
     return make
 
 
-@pytest.fixture(scope="session")
-def openai_server() -> ModuleType:
-    """The scripted OpenAI-compatible server of tests/servers."""
-    path = Path(__file__).parent.parent / "servers" / "scripted_openai.py"
-    spec = importlib.util.spec_from_file_location("scripted_openai", path)
+def _module(path: Path) -> ModuleType:
+    # tests/ is no package, so a helper beside the tests is loaded by its path.
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules["scripted_openai"] = module
+    sys.modules[path.stem] = module
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def openai_server() -> ModuleType:
+    """The scripted OpenAI-compatible server of tests/servers."""
+    return _module(Path(__file__).parent.parent / "servers" / "scripted_openai.py")
+
+
+@pytest.fixture(scope="session")
+def facts(request: pytest.FixtureRequest) -> ModuleType:
+    """A small GPT-2 that knows who founded eight mills, taught on the spot: see its module."""
+    module = _module(Path(__file__).with_name("tiny_gpt2.py"))
+    cache = getattr(request.config, "cache", None)
+    kept = cache.mkdir("tiny-gpt2") if cache is not None else None
+    module.model, module.tokenizer = module.build(kept=kept)
+    return module
+
+
+@pytest.fixture(scope="session")
+def words() -> ModuleType:
+    """The same with its tokenizer only: nothing is taught."""
+    module = _module(Path(__file__).with_name("tiny_gpt2.py"))
+    module.model, module.tokenizer = module.build(steps=0)
+    return module
+
+
+@pytest.fixture(scope="session")
+def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The folder of a randomly initialised CLIP: mechanics, no meaning."""
+    module = _module(Path(__file__).with_name("tiny_clip.py"))
+    return str(module.build(tmp_path_factory.mktemp("clip")))
 
 
 @pytest.fixture
@@ -73,9 +102,31 @@ def written_by(target, monkeypatch):
     """Passages of an attack that a scripted server writes for."""
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
 
-    def make(name: str, server, *, encoder=None, **params: object) -> list[Passage]:
+    def make(name: str, server, **params: object) -> list[Passage]:
         spec = Spec("attack", name, {"llm": f"openai:{server.url}#m", **params})
-        context = {} if encoder is None else {"encoder": encoder}
-        return registry.build(spec, **context).craft(target, rng=np.random.default_rng(0))
+        return registry.build(spec).craft(target, rng=np.random.default_rng(0))
+
+    return make
+
+
+@pytest.fixture
+def album(tiny_clip):
+    """A store of 60 images of noise, found by text, with poison among them."""
+
+    def make(poison: list[Passage]) -> StoreRetriever:
+        from PIL import Image as Images
+
+        from ragshield.attacks.clip import IMAGE, ImageTextEncoder, as_address
+
+        encoder = ImageTextEncoder("test", tiny_clip)
+        rng = np.random.default_rng(7)
+        noise = rng.integers(0, 256, (60, 32, 32, 3), dtype=np.uint8)
+        clean = [
+            Passage(f"c{i}", "A picture.", meta={IMAGE: as_address(Images.fromarray(values))})
+            for i, values in enumerate(noise)
+        ]
+        passages = (*clean, *poison)
+        vectors = encoder.encode_passages(passages)
+        return StoreRetriever(MemoryStore("memory:", Batch(passages, vectors)), encoder)
 
     return make
