@@ -9,7 +9,8 @@ import numpy as np
 
 from ragshield.attacks.templates import table
 
-_WORD = re.compile(r"[^\W\d_]{4,}")
+WORD = re.compile(r"[^\W\d_]{4,}")
+"""What can be misspelt."""
 
 
 def changeable(text: str, pattern: re.Pattern[str], kept: Sequence[str]) -> list[re.Match[str]]:
@@ -44,13 +45,14 @@ def with_typos(text: str, kept: Sequence[str], rng: np.random.Generator, *, rate
         rng: draws the words and errors.
         rate: share of words; at least one word changes where any can and the rate is not 0.
     """
-    found = changeable(text, _WORD, kept)
+    found = changeable(text, WORD, kept)
     n = min(len(found), max(round(rate * len(found)), 1)) if rate else 0
     chosen = sorted(rng.choice(len(found), size=n, replace=False).tolist()) if n else []
-    return replaced(text, [(found[i], _misspelt(found[i].group(), rng)) for i in chosen])
+    return replaced(text, [(found[i], misspelt(found[i].group(), rng)) for i in chosen])
 
 
-def _misspelt(word: str, rng: np.random.Generator) -> str:
+def misspelt(word: str, rng: np.random.Generator) -> str:
+    """A word of four or more letters with one typing error, its first letter kept."""
     how = int(rng.integers(4))
     if how == 0 and len(set(word[1:-1])) > 1:
         at = next(i for i in range(1, len(word) - 2) if word[i] != word[i + 1])
