@@ -71,7 +71,7 @@ def variants(probe: Honest, retriever: Retriever | None = None) -> tuple[list[Va
     found: list[Variant] = []
     notes = []
     for name in registry.names("attack"):
-        if name in _TOO_SLOW or getattr(registry.load("attack", name), "needs", ()):
+        if name in _TOO_SLOW or _needs_more(name):
             continue
         try:
             found += _variants_of(name, probe, retriever)
@@ -153,6 +153,12 @@ def measured(found: Rate) -> Measured:
         None if v is None else round(v, 6) for v in (found.value, found.low, found.high)
     )
     return Measured(value, low, high, found.n, found.n_clusters)
+
+
+def _needs_more(name: str) -> bool:
+    """Whether an attack says that a target and true passages are not enough for it."""
+    needs: tuple[str, ...] = getattr(registry.load("attack", name), "needs", ())
+    return bool(needs)
 
 
 def _variants_of(name: str, probe: Honest, retriever: Retriever | None) -> Iterator[Variant]:
