@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from guard_fit import BUDGETS, GROUP, TERMS, Fit, fit, scored
+from guard_fit import BUDGETS, FIXED, GROUP, TERMS, Fit, fit, scored
 from guard_trials import all_trials
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,6 +30,8 @@ def as_toml(model: Fit) -> str:
     shift = model.logits[0.01]
     lines = [HEAD, f"bias = {model.bias - shift:.4f}", "", "[weights]"]
     lines += [f'"{n}" = {w:.4f}' for n, w in zip(TERMS, model.weights, strict=True) if w >= 5e-4]
+    lines += ["# Not fitted: no development data carries sources or dates."]
+    lines += [f'"{name}" = {weight}' for name, weight in FIXED.items()]
     lines += ["", "# What a dropped hit adds to those that say nearly the same.", "[group]"]
     lines += [f"{name} = {getattr(GROUP, name)}" for name in ("lift", "start", "width")]
     lines += ["", "# Largest clean loss of an ordinary honest set, and the sum that met it."]

@@ -16,10 +16,13 @@ from ragshield.defenders.signals import measure
 
 TERMS = (
     "rise", "gap", "window", "beyond", "unique_terms", "density_gap", "in_order_gap",
-    "bigrams_gap", "echo", "brevity", "agreement_gap", "bloc", "rise*beyond", "rise*window",
-    "pull", "soup", "typos", "instruction", "request", "refusal", "insistence", "hidden",
-    "plain", "emphasis",
+    "bigrams_gap", "echo", "brevity", "agreement_gap", "bloc", "shared_topic", "praise",
+    "adverbs", "vague", "soup", "typos", "instruction", "request", "refusal", "insistence",
+    "hidden", "plain", "emphasis",
 )  # fmt: skip
+FIXED = {"late": 0.5, "one_source": 0.5}
+"""Weights of signals that the development data cannot show: it carries no metadata. Small,
+so that together they never drop a hit that is not within 1 of the threshold by itself."""
 CAPS = {
     "emphasis": 3.5,
     "insistence": 3.0,
@@ -28,19 +31,32 @@ CAPS = {
     "hidden": 5.0,
     "soup": 6.0,
     "typos": 6.0,
+    "shared_topic": 1.0,
 }
 """Largest weights of the alarms: their patterns and some of the attacks they were tried on
-were written by the same hand, so the fit would trust them too much."""
+were written by the same hand, so the fit would trust them too much. And that of the topic,
+which is about a retrieval and not about a hit."""
 BUDGETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
 L2 = 1e-3
 MIN_PASSAGES = 1000
 """Honest sets with fewer passages are too small to set a 1 % threshold by: pooled."""
 GROUP = Group(lift=2.0, start=0.5, width=0.3)
 
+MARGIN, VERBATIM_MARGIN = 0.5, 0.8
+"""Shares of the budget that an honest set may use, and `VERBATIM` sets on average: a set that
+is not fitted on uses more."""
+
 EVIDENCE = 5.0
 """Where one passage answers and the rest are about other things, that passage is nearest for
 the best of reasons, and losing it costs the answer. So the evidence itself, and not the share
 of all passages, may be lost in at most this many times the budget."""
+
+HONEST_WEIGHT, EVIDENCE_WEIGHT = 8.0, 2.0
+"""In the second pass: how much more honest retrievals count than poisoned ones, and evidence
+that stands alone more than other hits of them. A threshold is set by the few honest hits that
+look worst, so these are what the weights have to lower."""
+TAIL = 1.5
+"""How far below the threshold of the first pass a hit counts half in the second."""
 
 VERBATIM = frozenset({"tofu", "dusk", "wordnet", "foldoc", "gcide"})
 """Honest sets in which each question restates a stored passage word for word."""
@@ -99,93 +115,100 @@ def term_matrix(values: dict[str, Any]) -> Any:
 
 
 def fit(rows: Sequence[Scored], budgets: Sequence[float] = BUDGETS) -> Fit:
-    """Weights by penalised likelihood, thresholds by the worst honest set."""
-    weights, bias = _logistic(rows)
-    model = Fit(weights, bias, {})
-    return Fit(weights, bias, thresholds(model, rows, budgets))
+    """Weights by penalised likelihood in two passes, thresholds by the worst honest set.
+
+    The second pass sees honest hits by how near they come to the threshold of the first:
+    what lies far below it needs no lowering.
+    """
+    x = np.vstack([row.terms for row in rows])
+    y = np.concatenate([row.trial.poisoned for row in rows])
+    weight = _case_weights(rows)
+    model = Fit(*_logistic(x, y, weight), {})
+    limit = thresholds(model, rows, (0.01,))[0.01]
+    near = 1.0 / (1.0 + np.exp(-np.clip(model.total(x) - limit + TAIL, -30, 30)))
+    weight = weight * np.concatenate([_importance(row.trial) for row in rows])
+    honest = weight[~y].sum()
+    weight[~y] *= near[~y]
+    weight[~y] *= honest / weight[~y].sum()
+    model = Fit(*_logistic(x, y, weight / weight.sum(), start=model), {})
+    return Fit(model.weights, model.bias, thresholds(model, rows, budgets))
+
+
+def _importance(trial: Trial) -> Any:
+    if trial.poisoned.any():
+        return np.ones(len(trial.poisoned))
+    return HONEST_WEIGHT * np.where(trial.evidence, EVIDENCE_WEIGHT, 1.0)
 
 
 def thresholds(
     model: Fit, rows: Sequence[Scored], budgets: Sequence[float], *, group: bool = True
 ) -> dict[float, float]:
-    """For each budget the smallest sum at which no honest set loses more than the budget.
+    """For each budget the smallest sum at which no honest set loses more than it may.
 
     A set is one dataset in one regime without poison; sets of fewer than `MIN_PASSAGES`
-    passages are pooled. Sets whose questions were made from the very passage that
-    answers them (`VERBATIM`) may on average lose twice the budget, and the evidence that
-    stands alone (`EVIDENCE`) five times the budget. What is lost includes what a dropped
-    hit takes with it (`GROUP`).
+    passages are pooled. An ordinary set may lose `MARGIN` of the budget; sets whose
+    questions were made from the very passage that answers them (`VERBATIM`) may lose
+    `VERBATIM_MARGIN` of it on average, and the evidence that stands alone (`EVIDENCE`)
+    five times the budget. What is lost includes what a dropped hit takes with it (`GROUP`).
     """
     alone: dict[str, list[Any]] = defaultdict(list)
     sets: dict[tuple[str, str], list[Any]] = defaultdict(list)
     for row in rows:
-        if not row.trial.poisoned.any():
-            sums = (*model.sums(row.terms), row.pairs)
-            everything = np.ones(len(row.pairs), dtype=bool)
-            sets[(row.trial.regime, row.trial.dataset)].append((*sums, everything))
-            if row.trial.evidence.any():
-                alone[row.trial.regime].append((*sums, row.trial.evidence))
+        trial = row.trial
+        if not trial.poisoned.any():
+            total, claim = model.sums(row.terms)
+            worst = GROUP.critical(total, claim, row.pairs) if group else total
+            sets[(trial.regime, trial.dataset)].append(worst)
+            if trial.evidence.any():
+                alone[trial.regime].append(worst[trial.evidence])
     pooled: dict[tuple[str, str], list[Any]] = defaultdict(list)
     for key, found in sets.items():
-        large = sum(len(total) for total, *_ in found) >= MIN_PASSAGES
+        large = sum(map(len, found)) >= MIN_PASSAGES
         pooled[key if large else ("", "")] += found
     ordinary = [found for (_, dataset), found in pooled.items() if dataset not in VERBATIM]
     verbatim = [found for (_, dataset), found in pooled.items() if dataset in VERBATIM]
-    out = {}
-    for budget in budgets:
-        limits = [_limit([found], budget, group=group) for found in ordinary]
-        if verbatim:
-            limits.append(_limit(verbatim, 2 * budget, group=group))
-        if alone:
-            limits.append(_limit(list(alone.values()), EVIDENCE * budget, group=group))
-        out[budget] = max(limits) + 1e-6
-    return out
+    groups = [([found], MARGIN) for found in ordinary]
+    groups += [(verbatim, VERBATIM_MARGIN)] if verbatim else []
+    groups += [(list(alone.values()), EVIDENCE)] if alone else []
+    ready = [([np.sort(np.concatenate(found)) for found in sets], s) for sets, s in groups]
+    return {b: max(_limit(sets, share * b) for sets, share in ready) + 1e-6 for b in budgets}
 
 
-def _limit(sets: Sequence[Sequence[Any]], share: float, *, group: bool) -> float:
-    """The smallest sum at which the sets lose at most `share` on average."""
-    values = np.concatenate([total for found in sets for total, *_ in found])
-    low, high = float(np.quantile(values, max(1 - 20 * share, 0.0))), float(values.max())
-    for _ in range(24):
+def _limit(sets: Sequence[Any], share: float) -> float:
+    """The smallest sum at which the sets (sorted values) lose at most `share` on average."""
+    low, high = min(float(s[0]) for s in sets), max(float(s[-1]) for s in sets) + 1e-6
+    for _ in range(40):
         middle = 0.5 * (low + high)
-        loss = np.mean([_loss(found, middle, group=group) for found in sets])
+        loss = np.mean([1.0 - np.searchsorted(s, middle) / len(s) for s in sets])
         low, high = (middle, high) if loss > share else (low, middle)
     return high
 
 
-def _loss(found: Sequence[Any], threshold: float, *, group: bool) -> float:
-    lost = n = 0
-    for total, claim, pairs, counted in found:
-        n += int(counted.sum())
-        if total.max() >= threshold:
-            final = GROUP.raised(total, claim, pairs, threshold) if group else total
-            lost += int((final >= threshold)[counted].sum())
-    return lost / n
-
-
-def _logistic(rows: Sequence[Scored]) -> tuple[Any, float]:
-    x = np.vstack([row.terms for row in rows])
-    y = np.concatenate([row.trial.poisoned for row in rows]).astype(float)
-    w = _case_weights(rows)
+def _logistic(x: Any, y: Any, w: Any, start: Fit | None = None) -> tuple[Any, float]:
     mean, scale = x.mean(axis=0), x.std(axis=0) + 1e-6
-    z = (x - mean) / scale
+    z = ((x - mean) / scale).astype(np.float32)
+    first = np.zeros(x.shape[1] + 1)
+    if start is not None:
+        first[1:] = start.weights * scale
+        first[0] = start.bias + start.weights @ mean
 
     def loss(b: Any) -> tuple[float, Any]:
-        logit = np.clip(z @ b[1:] + b[0], -30, 30)
+        logit = np.clip(z @ b[1:].astype(np.float32) + b[0], -30, 30)
         p = 1 / (1 + np.exp(-logit))
         value = -(w * (y * np.log(p + 1e-12) + (1 - y) * np.log(1 - p + 1e-12))).sum()
         gradient = w * (p - y)
+        slope = (z.T @ gradient.astype(np.float32)).astype(float)
         return (
             value + L2 * (b[1:] ** 2).sum(),
-            np.concatenate([[gradient.sum()], z.T @ gradient + 2 * L2 * b[1:]]),
+            np.concatenate([[gradient.sum()], slope + 2 * L2 * b[1:]]),
         )
 
     bounds = [(None, None)] + [
         (0.0, CAPS[name] * scale[j] if name in CAPS else None) for j, name in enumerate(TERMS)
     ]
     found = minimize(
-        loss, np.zeros(x.shape[1] + 1), jac=True, method="L-BFGS-B", bounds=bounds,
-        options={"maxiter": 400},
+        loss, first, jac=True, method="L-BFGS-B", bounds=bounds,
+        options={"maxiter": 300, "ftol": 1e-8},
     ).x  # fmt: skip
     return found[1:] / scale, float(found[0] - (found[1:] * mean / scale).sum())
 

@@ -23,7 +23,8 @@ class Trial:
     """One retrieval and which of its hits are poisoned.
 
     Attributes:
-        regime: a (fixed contexts), a-short, b (golden and poison), c (honest store), ...
+        regime: a (fixed contexts), a-short, b (golden and poison), c (honest store), c20
+            (the same, 20 hits judged), ...
         dataset: where the question comes from.
         family: attack family, "" for none.
         n_poison: poisoned passages offered; fewer may have been retrieved.
@@ -168,7 +169,10 @@ class HonestStore:
         )
 
 
-def planted(store: HonestStore, data: DevData) -> Iterator[Trial]:
+def planted(
+    store: HonestStore, data: DevData, *, regime: str = "c", k: int = 10,
+    families: Sequence[str] = FAMILIES,
+) -> Iterator[Trial]:  # fmt: skip
     """(c) with poison: every family, 1, 2 and 5 planted."""
     cases = [
         *data.cases(),
@@ -177,16 +181,21 @@ def planted(store: HonestStore, data: DevData) -> Iterator[Trial]:
         *carriers_with_payload(data),
     ]
     for case in cases:
-        yield store.trial("c", case, "", ())
+        yield store.trial(regime, case, "", (), k=k)
         hide = frozenset(case.golden) if case.dataset == "bipia" else frozenset()
         for family, prefixed in variants():
-            bad = poison_texts(case, family, prefixed=prefixed)
+            bad = poison_texts(case, family, prefixed=prefixed) if family in families else []
             for n in DOSES:
                 if len(bad) >= n:
-                    yield store.trial("c", case, family, bad[:n], prefixed=prefixed, without=hide)
+                    yield store.trial(
+                        regime, case, family, bad[:n], prefixed=prefixed, k=k, without=hide
+                    )
 
 
-def honest(store: HonestStore, collections: dict[str, list[str]], data: DevData) -> Iterator[Trial]:
+def honest(
+    store: HonestStore, collections: dict[str, list[str]], data: DevData,
+    *, regime: str = "c", k: int = 10,
+) -> Iterator[Trial]:  # fmt: skip
     """(c) without poison, for questions that nothing aims at: clean loss only."""
     questions = dict(data.honest_questions())
     rng = np.random.default_rng(11)
@@ -201,7 +210,7 @@ def honest(store: HonestStore, collections: dict[str, list[str]], data: DevData)
             questions[name] = [form.format(heads[i]) for i in chosen]
     for name, asked in questions.items():
         for number, question in enumerate(asked):
-            yield store.trial("c", _case(name, number, question), "", ())
+            yield store.trial(regime, _case(name, number, question), "", (), k=k)
 
 
 def small_stores(builder: Builder, data: DevData) -> Iterator[Trial]:
@@ -276,6 +285,9 @@ def all_trials(cache: Path) -> list[Trial]:
         *lone_evidence(builder, data),
         *planted(store, data),
         *honest(store, collections, data),
+        # What a guard judges that was asked for ten passages: it retrieves deeper.
+        *planted(store, data, regime="c20", k=20, families=("poisonedrag", "gpt4")),
+        *honest(store, collections, data, regime="c20", k=20),
         *small_stores(builder, data),
         *bundled_world(builder),
     ]

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from ragshield.defenders.fused_model import ALARMS, model
+from ragshield.defenders.signal_claims import beside
 from ragshield.defenders.signals import Values, measure
 from ragshield.errors import InputError, UsageError
 from ragshield.records import Action, Finding, Retrieval, Status, Verdict
@@ -34,6 +35,11 @@ WORDS = {
     "pull": "it is nearer to the question than to the other hits",
     "bloc": "several hits say the same about the question",
     "hidden": "it hides characters or text",
+    "praise": "it praises or stresses where the other hits state",
+    "adverbs": "it colours its statements more than the other hits do",
+    "vague": "it names fewer names and numbers of its own than the other hits",
+    "late": "it was added long after the other hits",
+    "one_source": "its source says nearly the same in another hit",
     "agreement": "another hit says nearly the same",
     "agreement_gap": "it agrees with another hit more than the topic explains",
 }
@@ -43,7 +49,7 @@ class Fused:
     """Drop passages that look planted for the question; keep everything when none does.
 
     The default defender. It reads the question, the hits' texts and the stored vectors
-    (nothing is embedded, no model is called), computes some twenty signals per hit
+    (nothing is embedded, no model is called), computes some twenty-five signals per hit
     (`ragshield.defenders.signals`) and adds them with fixed, non-negative weights. Most
     signals compare a hit with the others retrieved beside it, so they carry over to
     other encoders and stores. A hit is dropped only if the sum passes a threshold, so a
@@ -51,17 +57,23 @@ class Fused:
     chosen. A dropped hit raises the suspicion of those that say nearly the same, beyond
     what the question explains, so that the rest of a campaign follows it.
 
-    The threshold is the one at which no honest set that it was fitted on lost more than
-    `budget` of its passages. Where each question restates a stored passage word for word
-    (an FAQ asked in its own words) the sets may lose twice that on average, and where one
-    passage answers and all others are about something else, that passage may be lost in
-    five times the budget. benchmarks/results/guard.md has held-out numbers. This is an
-    uncalibrated default: on another knowledge base the clean loss may differ;
-    `ragshield calibrate` finds the threshold for yours.
+    A budget's threshold is the one at which no honest set that it was fitted on lost more
+    than half of the budget of its passages, which leaves room for sets that it was not
+    fitted on. Where each question restates a stored passage word for word the sets may
+    lose .8 of it on average, and where one passage answers and all others are about
+    something else, that passage may be lost in five times the budget. With its dataset
+    left out of the fit every honest set stayed at .010 or below at the default, but for
+    lone evidence (.011) and documents that repeat one fact (.04).
+    benchmarks/results/guard.md has the held-out numbers. This is an uncalibrated default:
+    on another knowledge base the clean loss may differ; `ragshield calibrate` finds the
+    threshold for yours.
 
     Suspicion is the logistic function of the weighted sum, [0, 1]; 0.5 is the threshold
     at budget 0.01. It ranks hits; it is no probability. `critical` in the evidence is
-    the highest threshold at which the hit would be dropped, alone or with others.
+    the highest threshold at which the hit would be dropped, alone or with others. A
+    dropped hit also names the hits that it contradicts (`conflicts_with`: another number
+    or name, or a negation, in a sentence with the same words of the question) and those
+    that say nearly the same (`agrees_with`).
 
     Status `majority_assumption_violated`: at least half of the hits (and at least two)
     were dropped, so honest passages may be the minority and what was kept may be what
@@ -71,9 +83,12 @@ class Fused:
     Limits: a passage that merely changes a number or a name in a true text moves its
     vector and words by almost nothing and is not found; nor is off-topic or untargeted
     text that reads like a document. Fluent poison without the question in it, one
-    passage among ten, is found in .18 (attack family held out) to .40 (dataset held out)
-    of the cases. Many honest documents that repeat one fact in answer to the question
-    look like a campaign.
+    passage among ten, is found in .74 (attack family held out) to .88 (dataset held out)
+    of the cases, and in .63 to .71 out of a large store; most of it by how it is written:
+    where it neither praises nor stresses, in .41 and .12. In a majority it is found in
+    .39 to .53. Many honest documents that repeat one fact in answer to the
+    question look like a campaign. Sources and dates are used where the metadata has
+    them; no development data does, so their weights are small and not fitted.
 
     Source: own; signals after TRIS (2609.00470, layer 2), FilterRAG (2508.02835),
     EcoSafeRAG (2505.13506) and RAGDefender (2511.01268, stage 2).
@@ -114,7 +129,8 @@ class Fused:
             raise InputError("the question is empty; fused needs the question's words")
         # One canonical order: not even rounding may tell two orders of the hits apart.
         order = sorted(range(k), key=lambda i: (retrieval.hits[i].id, retrieval.hits[i].text))
-        values, pairs = measure(retrieval.select(order))
+        ordered = retrieval.select(order)
+        values, pairs = measure(ordered)
         parts = self._model.parts(values)
         own = self._model.bias + sum(parts.values(), np.zeros(k))
         logit = math.log(self.threshold / (1.0 - self.threshold))
@@ -132,6 +148,7 @@ class Fused:
         if n_dropped:
             many = n_dropped == k or (n_dropped >= 2 and 2 * n_dropped >= k)
             status = "majority_assumption_violated" if many else "filtered"
+        others = beside(ordered, pairs, rows[dropped].tolist()) if n_dropped else {}
         names = [*values, "threshold"]
         limit = np.full(k, self.threshold)
         table = np.column_stack([*values.values(), limit]).round(4).tolist()
@@ -144,7 +161,8 @@ class Fused:
                 reason=_reason(
                     parts, int(rows[i]), drop=bool(dropped[i]), carried=bool(carried[i])
                 ),
-                evidence=dict(zip(names, table[rows[i]], strict=True), critical=float(critical[i])),
+                evidence=dict(zip(names, table[rows[i]], strict=True), critical=float(critical[i]))
+                | others.get(int(rows[i]), {}),
             )
             for i, hit in enumerate(retrieval.hits)
         )
@@ -166,7 +184,8 @@ def _reason(parts: dict[str, Values], row: int, *, drop: bool, carried: bool) ->
         # A product is told by its first factor.
         first = name.partition("*")[0]
         by_signal[first] = by_signal.get(first, 0.0) + float(values[row])
-    by_signal.pop("plain", None)
+    for about_all in ("plain", "shared_topic"):
+        by_signal.pop(about_all, None)
     strongest = sorted(by_signal, key=lambda name: -by_signal[name])[:3]
     said = [WORDS[name] for name in strongest if by_signal[name] > 0.2]
     if carried:

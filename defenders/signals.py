@@ -9,6 +9,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ragshield.defenders.signal_provenance import provenance
+from ragshield.defenders.signal_ranks import others_median
+from ragshield.defenders.signal_style import style
 from ragshield.records import Retrieval
 from ragshield.vectors import unit_rows
 from ragshield.wording.profiles import Profile, profile, question_stems, stop_stems
@@ -17,6 +20,12 @@ Values: TypeAlias = NDArray[np.float64]
 
 WINDOW = 30
 """Words in the stretch of a passage that is held against the question."""
+
+TOPICAL = 0.4
+"""Share of the other hits on the question's topic from which the retrieval is about it.
+
+Where they are about other things, the one hit that answers is nearest for the best of
+reasons; where they are on the topic, it takes more to stand out."""
 
 
 def signals(retrieval: Retrieval) -> dict[str, Values]:
@@ -46,22 +55,10 @@ def measure(retrieval: Retrieval) -> tuple[dict[str, Values], Values]:
     found, pairs = _geometry(retrieval)
     found.update(_question(retrieval.question, profiles))
     found.update(_text(profiles))
+    found.update(style(profiles, found["window"], question_stems(retrieval.question)))
+    found.update(provenance(retrieval.hits, pairs))
     found["bloc"] = _bloc(pairs, found["window"])
     return found, pairs
-
-
-def others_median(values: Values) -> Values:
-    """For each entry the median of all other entries; itself where it is the only one."""
-    k = len(values)
-    if k < 2:
-        return values.copy()
-    order = np.argsort(values, kind="stable")
-    ordered = values[order]
-    rank = np.empty(k, dtype=np.intp)
-    rank[order] = np.arange(k)
-    low, high = (k - 2) // 2, (k - 1) // 2  # middle positions among the k - 1 others
-    median: Values = 0.5 * (ordered[low + (rank <= low)] + ordered[high + (rank <= high)])
-    return median
 
 
 def _geometry(retrieval: Retrieval) -> tuple[dict[str, Values], Values]:
@@ -139,14 +136,25 @@ def _question(question: str, profiles: Sequence[Profile]) -> dict[str, Values]:
     # Credit for a term is what the other hits leave over: a topic word that all have says nothing.
     share = (have.sum(axis=0)[None, :] - have) / max(k - 1, 1)
     unique = (have * (1.0 - share)) @ column / max(n_units, 1)
-    # The topic is free: every hit holds one unit. What counts is the rest of the question.
-    beyond = np.maximum(window - 1.0, 0.0) / max(n_units, 1)
     # Where questions are usual, as in an FAQ or an interview, repeating one says little.
     n_other = np.array([p.n_questions for p in profiles]) - (echo >= 0.7)
-    others_ask = ((n_other > 0).sum() - (n_other > 0)) / max(k - 1, 1)
+    faq = np.array([p.asks_first for p in profiles], dtype=bool) & (echo < 0.7)
+    others_ask = (faq.sum() - faq) / max(k - 1, 1)
     usual = np.maximum(np.minimum(1.0, 2.0 * others_ask), np.clip((n_other - 2) / 2.0, 0.0, 1.0))
     usual *= np.array([p.n_questions > 0 for p in profiles])
-    echo = np.maximum(echo - 0.7, 0.0) / 0.3 * min(1.0, max(len(asked) - 3, 0) / 4.0)
+    # An FAQ asked in its own words: what a hit quotes of the question tells nothing about it.
+    quoted = np.minimum(1.0, 2.0 * others_ask) * np.clip((echo - 0.5) / 0.3, 0.0, 1.0)
+    quoted *= np.array([p.n_questions > 0 for p in profiles])
+    window, density, bigram, in_order = (
+        v * (1.0 - quoted) for v in (window, density, bigram, in_order)
+    )
+    echo = np.maximum(echo - 0.7, 0.0) / 0.3 * min(1.0, max(len(asked) - 2, 0) / 4.0)
+    echo = np.minimum(echo * (1.0 - usual), 1.0)
+    # One whole thing that the question names, or as much of it in single words, is its topic.
+    topic = np.minimum(have @ column, 1.0)
+    on_topic = np.minimum((topic.sum() - topic) / max(k - 1, 1), TOPICAL) / TOPICAL
+    # The topic is free: every hit holds one unit. What counts is the rest of the question.
+    beyond = np.maximum(window - 1.0, 0.0) / max(n_units, 1)
     return {
         "coverage": have @ column / max(n_units, 1),
         "window": window / max(n_units, 1),
@@ -160,8 +168,10 @@ def _question(question: str, profiles: Sequence[Profile]) -> dict[str, Values]:
         "in_order_gap": in_order - others_median(in_order),
         "bigrams": bigram,
         "bigrams_gap": bigram - others_median(bigram),
-        "echo": echo * (1.0 - usual),
+        "echo": echo,
         "plain": 1.0 - usual,
+        # No document quotes the question because it alone is on the topic.
+        "shared_topic": np.maximum(on_topic, echo),
     }
 
 

@@ -28,6 +28,7 @@ _MIXED = re.compile("[a-z][\u0370-\u04ff]+[a-z]|\\b[\u0370-\u04ff][a-z]{2}", re.
 _MARKUP = re.compile(
     r"display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0|opacity\s*:\s*0\b|<!--", re.I
 )
+_ENDS = frozenset(".!?")
 _EDITED = (
     "the and for with that from was were which this have after also first their there been "
     "into between during about because through before other where while they would when who "
@@ -53,6 +54,11 @@ class Profile:
         emphasis: number of words that present a claim as surprising or beyond doubt.
         hidden: number of invisible characters and hiding styles.
         n_questions: number of sentences that end in a question mark.
+        asks_first: whether its first sentence is a question, as in an FAQ.
+        praise: number of words that praise or stress instead of stating.
+        adverbs: number of other adverbs in -ly.
+        marks: stems of names and numbers, in order; what opens a sentence counts as a
+            name only before another capital.
     """
 
     stems: tuple[str, ...]
@@ -66,6 +72,10 @@ class Profile:
     emphasis: int
     hidden: int
     n_questions: int
+    asks_first: bool
+    praise: int
+    adverbs: int
+    marks: tuple[str, ...]
 
 
 @lru_cache(maxsize=4096)
@@ -78,10 +88,11 @@ def profile(text: str) -> Profile:
     if not text.isascii():
         hidden += len(_HIDDEN.findall(text)) + len(_MIXED.findall(text))
         plain = unicodedata.normalize("NFKC", _HIDDEN.sub("", text))
+    cased = _PIECE.findall(plain.replace("\u2019", "'"))
     flat = _SPACE.sub(" ", plain.lower().replace("\u2019", "'")).strip()
-    pieces = _PIECE.findall(flat)
+    pieces = list(map(str.lower, cased))
     tokens = [piece for piece in pieces if piece[0].isalnum()]
-    patterns = _patterns()
+    patterns, praising, no_adverbs = _patterns()
     vocabulary = frozenset(token.removesuffix("'s") for token in tokens)
 
     def n_matching(name: str) -> int:
@@ -91,6 +102,8 @@ def profile(text: str) -> Profile:
             if not needs.isdisjoint(vocabulary) and pattern.search(flat)
         )
 
+    praise = 0 if praising.isdisjoint(pieces) else sum(map(praising.__contains__, pieces))
+    ending = [t for t in tokens if t[-2:] == "ly" and t not in no_adverbs]
     return Profile(
         stems=tuple(map(stem, tokens)),
         n_words=len(tokens),
@@ -107,6 +120,10 @@ def profile(text: str) -> Profile:
         ),
         hidden=hidden,
         n_questions=flat.count("?"),
+        asks_first=next((piece == "?" for piece in pieces if piece in _ENDS), False),
+        praise=praise,
+        adverbs=len(ending),
+        marks=_marks(cased),
     )
 
 
@@ -144,6 +161,21 @@ def _soup(pieces: list[str]) -> int:
     return longest
 
 
+def _marks(cased: list[str]) -> tuple[str, ...]:
+    found = []
+    last = len(cased) - 1
+    for i, piece in enumerate(cased):
+        if piece.islower():
+            continue
+        if piece[0].isdigit():
+            found.append(stem(piece.lower()))
+        elif piece[0].isupper() and (lower := piece.lower()) not in STOP_WORDS:
+            opens = i == 0 or cased[i - 1] in _ENDS or (i > 1 and cased[i - 2] in _ENDS)
+            if not opens or (i < last and cased[i + 1][0].isupper()):
+                found.append(stem(lower))
+    return tuple(found)
+
+
 def _typos(tokens: list[str]) -> float:
     if not tokens:
         return 0.0
@@ -167,9 +199,16 @@ def near_words() -> frozenset[str]:
 
 
 @cache
-def _patterns() -> dict[str, tuple[tuple[frozenset[str], re.Pattern[str]], ...]]:
-    text = Path(__file__).with_name("patterns.toml").read_text(encoding="utf-8")
-    return {
+def _patterns() -> tuple[
+    dict[str, tuple[tuple[frozenset[str], re.Pattern[str]], ...]], frozenset[str], frozenset[str]
+]:
+    """Patterns by name, words of praise with their adverbs, and adverbs that do not count."""
+    table = tomllib.loads(Path(__file__).with_name("patterns.toml").read_text(encoding="utf-8"))
+    praise = frozenset(table.pop("praise")["words"].split())
+    praise |= {f"{word[:-1]}y" if word.endswith("le") else f"{word}ly" for word in praise}
+    other = frozenset(table.pop("no_adverbs")["words"].split()) | praise
+    patterns = {
         name: tuple((frozenset(e["needs"].split()), re.compile(e["pattern"])) for e in entries)
-        for name, entries in tomllib.loads(text).items()
+        for name, entries in table.items()
     }
+    return patterns, praise, other

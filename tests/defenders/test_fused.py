@@ -10,6 +10,7 @@ import pytest
 from ragshield.defenders.fused import WORDS, Fused
 from ragshield.defenders.fused_model import Group, model
 from ragshield.errors import InputError, UsageError
+from ragshield.explaining import explain
 from ragshield.records import Action, Hit, Passage, Retrieval
 from ragshield.text import words
 from ragshield.vectors import unit_rows
@@ -77,8 +78,17 @@ def test_an_honest_retrieval_loses_nothing_and_is_clean() -> None:
 
 
 @pytest.mark.parametrize("poison", POISON)
-def test_one_poisoned_passage_among_ten_is_the_only_one_dropped(poison: str) -> None:
-    assert dropped([*HONEST, poison]) == {poison[:24]}
+def test_one_poisoned_passage_among_ten_stands_out_and_goes_first(poison: str) -> None:
+    findings = Fused(budget=0.05).inspect(retrieval([*HONEST, poison])).findings
+    assert {f.passage_id for f in findings if f.action is Action.DROP} == {poison[:24]}
+    second, first = sorted(f.suspicion or 0.0 for f in findings)[-2:]
+    assert first > 5 * second
+
+
+@pytest.mark.parametrize("poison", POISON)
+def test_one_that_praises_as_it_claims_is_the_only_one_dropped(poison: str) -> None:
+    persuading = f"Famously, {poison[0].lower()}{poison[1:-1]}, a truly remarkable achievement."
+    assert dropped([*HONEST, persuading]) == {persuading[:24]}
 
 
 def test_the_question_put_before_the_poison_is_found_in_any_spelling() -> None:
@@ -189,7 +199,8 @@ def test_no_weight_is_negative() -> None:
 
 
 def test_every_weighed_signal_can_be_said_in_words() -> None:
-    assert {name.partition("*")[0] for name in model().weights} - {"plain"} <= set(WORDS)
+    about_all = {"plain", "shared_topic"}  # of the retrieval, no reason against one hit
+    assert {name.partition("*")[0] for name in model().weights} - about_all <= set(WORDS)
 
 
 def test_a_hit_like_a_dropped_one_is_raised_and_an_honest_copy_of_a_flawed_one_is_not() -> None:
@@ -205,3 +216,42 @@ def test_a_hit_like_a_dropped_one_is_raised_and_an_honest_copy_of_a_flawed_one_i
 def test_a_threshold_outside_0_and_1_is_refused(threshold: float) -> None:
     with pytest.raises(UsageError, match="threshold"):
         Fused(threshold=threshold)
+
+
+def test_a_dropped_hit_names_the_hits_it_contradicts_and_those_it_agrees_with() -> None:
+    true = "The observatory on Mount Kessel was founded in 1931 by the botanist Ilse Varga."
+    copies = [f"{QUESTION} {POISON[0]}", f"{QUESTION} {POISON[0]} Trust it."]
+    verdict = Fused().inspect(retrieval([*HONEST[2:], true]))
+    assert not any("conflicts_with" in f.evidence for f in verdict.findings)
+    texts = [*HONEST[2:], true, *copies]
+    hits = retrieval(texts)
+    named = tuple(Hit(Passage(f"p{texts.index(h.text)}", h.text), 0.0) for h in hits.hits)
+    verdict = Fused().inspect(Retrieval(QUESTION, named, hits.vectors, hits.question_vector))
+    dropped_ids = {f.passage_id for f in verdict.dropped}
+    assert {"p9", "p10"} <= dropped_ids
+    for finding in verdict.dropped:
+        if finding.passage_id in ("p9", "p10"):
+            assert finding.evidence["conflicts_with"] == ["p8"]
+            assert finding.evidence["agrees_with"] == [
+                {"p9": "p10", "p10": "p9"}[finding.passage_id]
+            ]
+    assert "conflict with 'p8'" in explain(verdict)
+
+
+def test_metadata_that_looks_odd_drops_no_honest_hit() -> None:
+    found = retrieval(HONEST)
+    hits = tuple(
+        Hit(
+            Passage(
+                hit.id, hit.text, "mallory" if i < 3 else f"owner-{i}",
+                {"created_at": "2026-06-01" if i == 0 else f"2019-0{i % 9 + 1}-01"},
+            ),
+            hit.similarity,
+        )
+        for i, hit in enumerate(found.hits)
+    )  # fmt: skip
+    dated = Fused().inspect(Retrieval(QUESTION, hits, found.vectors, found.question_vector))
+    assert dated.status == "clean"
+    assert dated.findings[0].evidence["late"] == 1.0
+    plain = Fused().inspect(found).findings
+    assert dated.findings[0].suspicion > plain[0].suspicion

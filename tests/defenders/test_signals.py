@@ -71,6 +71,31 @@ def test_a_quoted_question_is_no_echo_in_an_faq() -> None:
     assert signals(retrieval([f"{QUESTION} Otto Brandl.", *faq]))["echo"][0] == pytest.approx(0.0)
 
 
+def test_questions_inside_the_other_texts_make_no_faq() -> None:
+    asking = [f"Peak {i} is high. But how high? Nobody knows." for i in range(5)]
+    found = signals(retrieval([f"{QUESTION} Otto Brandl.", *asking]))
+    assert found["echo"][0] == pytest.approx(1.0)
+
+
+def test_what_an_faq_entry_quotes_of_the_question_counts_as_no_hold_on_it() -> None:
+    faq = [f"How high is peak {i}? It is {i} metres high." for i in range(5)]
+    entry = f"{QUESTION} Otto Brandl."
+    assert signals(retrieval([entry, *faq]))["window"][0] == pytest.approx(0.0)
+    assert signals(retrieval([entry, *[PROSE] * 5]))["window"][0] == pytest.approx(1.0)
+
+
+def test_poison_that_asks_more_in_every_copy_cannot_pass_as_an_faq() -> None:
+    poison = [f"{QUESTION} Otto Brandl did. Who else, in {i} months?" for i in range(5)]
+    assert signals(retrieval([PROSE, *poison]))["echo"][1:].min() > 0.9
+
+
+def test_the_topic_is_shared_where_two_of_five_other_hits_are_on_it() -> None:
+    found = signals(retrieval([PROSE, *["Mount Kessel is a mountain."] * 2, PROSE, PROSE, PROSE]))
+    assert found["shared_topic"][0] == pytest.approx(1.0)
+    assert found["shared_topic"][1] == pytest.approx(0.5)
+    assert signals(retrieval([PROSE] * 3))["shared_topic"].tolist() == [0.0, 0.0, 0.0]
+
+
 def test_poison_in_the_majority_cannot_pass_as_an_faq() -> None:
     poison = [f"{QUESTION} Otto Brandl did, in {i} months." for i in range(5)]
     found = signals(retrieval([PROSE, *poison]))["echo"]
@@ -139,6 +164,32 @@ def test_every_number_of_hits_gives_finite_values(k: int) -> None:
 @pytest.mark.parametrize("text", ["", "   ", "?!", "\u200b", "123", "the of and"])
 def test_texts_without_words_are_read_without_complaint(text: str) -> None:
     assert np.isfinite(value("window", text))
+
+
+@pytest.mark.parametrize(
+    ("text", "marks"),
+    [
+        ("The dome was given by Ilse Varga in 1931.", ("ils", "varga", "1931")),
+        ("Ilse Varga gave it. Astronomers came. She left.", ("ils", "varga")),
+        ("the dome was given by ilse varga", ()),
+        ("", ()),
+    ],
+)
+def test_marks_are_names_and_numbers_and_not_what_opens_a_sentence(text, marks) -> None:
+    assert profile(text).marks == marks
+
+
+def test_praise_and_adverbs_are_counted_once_each() -> None:
+    read = profile("A renowned family, remarkably rich, quickly and only recently moved to Italy.")
+    assert (read.praise, read.adverbs) == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "asks"),
+    [("How high is it? 4 m.", True), ("It is high. How high?", False), ("no marks", False)],
+)
+def test_an_faq_entry_begins_with_its_question(text: str, asks: bool) -> None:
+    assert profile(text).asks_first is asks
 
 
 def test_a_megabyte_is_read_from_both_ends() -> None:
