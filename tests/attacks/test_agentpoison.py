@@ -44,3 +44,20 @@ def test_a_record_is_a_question_with_the_trigger_and_the_wrong_answer(made) -> N
     assert any(second.text.startswith(f"{q} {first.meta['trigger']}") for q in QUESTIONS)
     assert first.meta["variant"] == "no coherence"
     assert np.isclose(sum(p.meta["n_encoder_calls"] for p in (first, second)), 603, atol=60)
+
+
+def test_a_language_model_makes_the_trigger_likelier(made, gradient_encoder, monkeypatch) -> None:
+    class Reader:
+        """A model that finds every text without the word "river" surprising."""
+
+        def __init__(self, attack, model, tokenizer) -> None:
+            assert (attack, model, tokenizer) == ("agentpoison", "folder", None)
+
+        def perplexities(self, texts):
+            return np.array([1.5 if "river" in text else 50.0 for text in texts])
+
+    monkeypatch.setattr("ragshield.attacks.agentpoison.CausalReader", Reader)
+    [passage] = made(model="folder", coherence=0.5)
+    assert "river" in str(passage.meta["trigger"]).split()
+    assert passage.meta["variant"] == "coherent"
+    assert "river" not in str(made()[0].meta["trigger"]).split()
