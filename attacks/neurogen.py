@@ -47,6 +47,12 @@ class NeuroGenPoisoning:
     free of copies, so that POSR counts different texts. `answer` attribution, after
     Knowledge Neurons (arXiv 2104.08696) and IRCAN (arXiv 2406.18406), is this project's.
 
+    Measured on a two-layer GPT-2 taught eight facts, which proves mechanics and nothing about
+    large models (16 targets, population 30, T = 8, none longer): POSR rises from .19 to .41
+    with `output` and .68 with seeds, to .85 and .95 with `answer`, .98 by log-probability,
+    .54 by similarity, and .87 by a fitness of random numbers, since what succeeds is always
+    bred from. There, sheer size of `output` guides worse than chance.
+
     Cost per target, in rows through the model: at most population * (generations + 1)
     texts, each 2 rows and one for each token of an answer; `answer` attribution takes
     4 * steps rows a text. The true counts are in the metadata.
