@@ -10,6 +10,7 @@ from ragshield.cli.attack_output import note
 from ragshield.cli.console import embed, out, progress
 from ragshield.errors import IncompleteError, UsageError
 from ragshield.records import Passage
+from ragshield.text import visible
 
 _SHOWN = 3
 
@@ -41,9 +42,11 @@ def show(url: str, passages: Sequence[Passage], *, may_poison: bool) -> None:
     check_different(passages)
     with open_store(url) as store:
         n_stored = store.count()
-    out.print(f"Would plant {len(passages)} passages among {n_stored} in {url}:", markup=False)
+    head = f"Would plant {len(passages)} passages among {n_stored} in {url}:"
+    # A path broken in two could not be copied.
+    out.print(head, markup=False, soft_wrap=True)
     for passage in passages[:_SHOWN]:
-        line = " ".join(passage.text.split())
+        line = visible(passage.text)
         out.print(f"  {passage.id}: {line}", markup=False, overflow="ellipsis", no_wrap=True)
     if len(passages) > _SHOWN:
         out.print(f"  and {len(passages) - _SHOWN} more", markup=False)

@@ -136,7 +136,7 @@ def test_a_failing_model_stops_the_command_with_3_and_keeps_what_was_made(
     output = tmp_path / "poisoned.jsonl"
     with openai_server.scripted(script) as server:
         code = run(
-            ["attack", "poisonedrag", "--questions", str(targets), "--n", "1",
+            ["attack", "poisonedrag", "--targets", str(targets), "--n", "1",
              "--llm", f"openai:{server.url}#m", "-o", str(output)]
         )  # fmt: skip
     assert code == 3
