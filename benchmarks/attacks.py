@@ -34,7 +34,7 @@ from ragshield.protocols import Attack
 from ragshield.records import Passage, Spec
 
 ROOT = Path(__file__).resolve().parents[1]
-N_SCANNED = 20
+N_SCANNED = 10
 """Real targets whose poison is scanned for."""
 QUICK_SCANNED = 600
 """Real passages that --quick scans."""

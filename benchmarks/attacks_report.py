@@ -16,7 +16,7 @@ def markdown(results: dict[str, Any]) -> str:
     """The whole page."""
     env = results["environment"]
     run = {k: v for k, v in results["attacks"].items() if "not_run" not in v}
-    parts = [_preface(env)]
+    parts = [_preface(env), *results.get("notes", ())]
     for name, title in _TITLES.items():
         rows = {label: found[name] for label, found in run.items() if name in found}
         none = results["none"][name]
