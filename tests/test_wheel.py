@@ -22,7 +22,7 @@ pytestmark = [
 ]
 
 HOMES = {"attacks/", "defenders/", "corpora/"}
-DATA = {".toml", ".txt", ".typed", ".npy"}
+DATA = {".toml", ".txt", ".typed", ".npy", ".html", ".css", ".js"}
 
 
 @pytest.fixture(scope="module")

@@ -37,9 +37,9 @@ def seconds(text: str, wordings) -> float:
     reading = read(text)
     best = float("inf")
     for _ in range(2):
-        started = time.perf_counter()
+        started = time.process_time()  # other processes must not count
         matches(reading, wordings)
-        best = min(best, time.perf_counter() - started)
+        best = min(best, time.process_time() - started)
     return best
 
 
@@ -51,7 +51,7 @@ def test_time_grows_with_the_length_and_no_faster(name: str, table: str) -> None
         # The words are there, so that every pattern is tried; no sentence ends.
         few, many = (f"{everything} {seed * (n // len(seed))}" for n in (8_000, 32_000))
         # Four times the text: four times the time, sixteen if it were quadratic.
-        assert seconds(many, wordings) < 9 * seconds(few, wordings) + 0.05, seed
+        assert seconds(many, wordings) < 9 * seconds(few, wordings) + 0.2, seed
 
 
 def test_every_wording_has_a_weight_a_sentence_part_and_a_name_of_its_own() -> None:
