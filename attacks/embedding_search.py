@@ -29,7 +29,7 @@ class EmbeddingSearch:
 
     A genetic search: texts of words from the questions and from passages near them are crossed
     and mutated; words that matter little for the similarity (found by leaving each out) are
-    replaced first. The poisoned text behind them stays.
+    replaced first. The poisoned text behind them, the target's own or a template's, stays.
 
     Access: similarity scores of the retriever; true passages, where there is a retriever.
     Source: after DIGA, NAACL 2025 (long.210): genetic search directed by token importance.
@@ -95,7 +95,7 @@ class EmbeddingSearch:
         questions = aimed_at(self._questions, target)
         towards: Vector = unit_rows(self._encoder.encode(list(questions))).mean(axis=0)
         pool = self._pool(questions, target)
-        texts = statements(target, rng)
+        texts = list(target.texts) or statements(target, rng)
         made = []
         for index, own in enumerate(rng.spawn(self._n)):
             payload = texts[index % len(texts)]

@@ -1,6 +1,7 @@
 """Measures the attacks that use the retriever's gradients or scores: faithful to the papers? fast?
 
-Usage: python benchmarks/hotflip.py [--quick] [--threads 4] [--only SECTION ...] [--out DIR]
+Usage: python benchmarks/hotflip.py [--quick] [--threads 4] [--only SECTION ...]
+           [--keep JSON] [--out DIR]
 
 The encoder is the real all-MiniLM-L6-v2; questions and passages are the development data's.
 """
@@ -103,10 +104,7 @@ class Bench:
                 self.attack("embedding-search", target, SEED, budget=budget, words=words),
                 self.attack("poisonedrag", target, SEED, n=1),
             )
-            # Scores alone get the same poisoned text behind them.
-            payload = generation_text(white[0])
-            part = search[0].text[: int(search[0].meta["retrieval_end"])]
-            texts = [white[0].text, f"{part} {payload}", black[0].text, payload]
+            texts = [p[0].text for p in (white, search, black)] + [generation_text(white[0])]
             near = self.encoder.encode(texts) @ aim
             gold = self.rivals[target.question.text]
             rows.append([float(v) for v in near] + [gold])
@@ -270,6 +268,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     sections = ("pace", "white_box", "corpus", "triggers")
     parser.add_argument("--only", nargs="+", choices=sections, default=sections)
+    parser.add_argument("--keep", type=Path, help="earlier results, for sections not run now")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
     arguments = parser.parse_args()
     for ending in ("md", "json"):
@@ -279,20 +278,20 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     sizes = QUICK if arguments.quick else Sizes()
     bench = Bench(sizes)
-    results: dict[str, Any] = {
-        "about": {
-            "threads": arguments.threads,
-            "cpu": platform.processor() or platform.machine(),
-            "torch": torch.__version__,
-            "seed": SEED,
-            "n_seen": len(bench.seen),
-            "n_unseen": len(bench.unseen),
-        }
+    results: dict[str, Any] = {}
+    if arguments.keep:
+        results = json.loads(arguments.keep.read_text(encoding="utf-8"))
+    results["about"] = {
+        "cpu": platform.processor() or platform.machine(),
+        "torch": torch.__version__,
+        "seed": SEED,
+        "n_seen": len(bench.seen),
+        "n_unseen": len(bench.unseen),
     }
     for name in arguments.only:
         began = time.perf_counter()
         results[name] = getattr(bench, name)()
-        results[name]["seconds"] = time.perf_counter() - began
+        results[name] |= {"seconds": time.perf_counter() - began, "threads": arguments.threads}
         print(f"{name}: {results[name]['seconds']:.0f} s", flush=True)
     with writing(arguments.out / "hotflip.json") as file:
         json.dump(results, file, indent=1)

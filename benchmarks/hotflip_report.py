@@ -11,9 +11,9 @@ def markdown(results: dict[str, Any]) -> str:
     lines = [
         "# Attacks with the retriever's gradients",
         "",
-        f"`python benchmarks/hotflip.py --threads {about['threads']}` on all-MiniLM-L6-v2, seed "
-        f"{about['seed']}, torch {about['torch']}. Questions: {about['n_seen']} that the attacker "
-        f"has seen, {about['n_unseen']} it has not; golden passages of the development data. "
+        f"`python benchmarks/hotflip.py` on all-MiniLM-L6-v2, seed {about['seed']}, torch "
+        f"{about['torch']}. Questions: {about['n_seen']} that the attacker has seen, "
+        f"{about['n_unseen']} it has not; golden passages of the development data. "
         "Intervals are 95 %: Wilson for shares, bootstrap over questions for means.",
         "",
     ]
@@ -24,8 +24,12 @@ def markdown(results: dict[str, Any]) -> str:
         ("triggers", _triggers),
     ):
         if name in results:
-            lines += [*section(results[name]), f"({results[name]['seconds']:.0f} s)", ""]
+            lines += [*section(results[name]), _cost(results[name]), ""]
     return "\n".join(lines)
+
+
+def _cost(found: dict[str, Any]) -> str:
+    return f"({found['seconds']:.0f} s with {found['threads']} threads on a shared machine.)"
 
 
 def _number(found: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from ragshield.errors import UsageError
+from ragshield.records import Target
 from ragshield.text import content_words
 
 
@@ -49,6 +50,12 @@ def test_words_come_from_passages_of_the_store_and_from_given_texts(
     assert words(stored) <= own | allowed
     assert not {"ida", "holm"} & words(stored)
     assert words(made(words=["zeppelin"], budget=20)[0]) <= own | {"zeppelin"}
+
+
+def test_the_targets_own_text_stands_behind_if_it_has_one(made, target) -> None:
+    supplied = Target(target.question, "Per Lund", texts=("Founder Per Lund opened the mills.",))
+    [passage] = made(at=supplied, budget=50)
+    assert passage.text.endswith(" Founder Per Lund opened the mills.")
 
 
 def test_without_scores_there_is_nothing_to_search(craft) -> None:
