@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, NamedTuple, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -278,5 +279,119 @@ class MutableStore(Store, Protocol):
 
         Returns:
             How many existed and are gone.
+        """
+        ...
+
+
+class Surface(NamedTuple):
+    """One place where a store keeps bytes: a file as it lies there, or what one hides.
+
+    Attributes:
+        name: the same at every look at the same store, free of stored contents: a path
+            relative to the store, or what it is ("write-ahead log", "column text").
+        kind: `file` = bytes as they lie on disk; `decoded` = contents of a format that
+            hides them (compressed, pickled, pages of a server).
+        n_bytes: its size now; None = not known before it is read.
+        blocks: gives its bytes from start to end in consecutive pieces of at most 8 MiB;
+            each call starts anew. Raises `StoreError` where it cannot be read.
+    """
+
+    name: str
+    kind: Literal["file", "decoded"]
+    n_bytes: int | None
+    blocks: Callable[[], Iterator[bytes]]
+
+
+class Cost(NamedTuple):
+    """What a purge will take, guessed before it is done.
+
+    Attributes:
+        seconds: time on a machine like this one.
+        disk_bytes: free space that it needs while it runs.
+        how: `in place`, or `copy` where all live rows are written anew, and why.
+    """
+
+    seconds: float
+    disk_bytes: int
+    how: str
+
+
+class Purged(NamedTuple):
+    """What a purge did.
+
+    Attributes:
+        how: `in place`, `copy`, or `nothing` where no byte had to change.
+        n_bytes_written: roughly what it wrote.
+        notes: what a person should know, such as a place that it cannot reach.
+    """
+
+    how: Literal["in place", "copy", "nothing"]
+    n_bytes_written: int
+    notes: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Recipe(Protocol):
+    """How one kind of store is made to lose the bytes of what was deleted from it.
+
+    Built with no arguments; takes the same URLs as the store of its name.
+    """
+
+    name: ClassVar[str]
+    """The scheme of the URLs."""
+
+    version: ClassVar[int]
+    """Raised whenever the recipe changes what it does; stands in certificates."""
+
+    def describe(self, url: str) -> Mapping[str, str]:
+        """Software and versions, for a certificate: no path, no stored contents."""
+        ...
+
+    def files(self, url: str) -> tuple[Path, ...]:
+        """Every file that belongs to the store, sorted; empty if none can be reached."""
+        ...
+
+    def surfaces(self, url: str) -> tuple[Surface, ...]:
+        """Every place that can be searched from here; files of the store first."""
+        ...
+
+    def untested(self, url: str) -> tuple[str, ...]:
+        """Places that exist, or may, and cannot be searched from here, in words."""
+        ...
+
+    def forms(self, vectors: Vectors) -> tuple[NDArray[np.uint8], ...]:
+        """Every way in which the store may keep these vectors.
+
+        Args:
+            vectors: (n, dim) float32, as they were given to the store or came from it.
+
+        Returns:
+            Arrays (n, width) of bytes, one per form: as given, at length 1, halved, ...
+        """
+        ...
+
+    def cost(self, url: str, n: int) -> Cost:
+        """What a purge after deleting `n` passages takes."""
+        ...
+
+    def purge(
+        self,
+        url: str,
+        ids: Sequence[str],
+        *,
+        on_progress: Callable[[str], None] | None = None,
+    ) -> Purged:
+        """Make sure that no byte of deleted passages is left in any file of the store.
+
+        Called after `MutableStore.delete(ids)`, with no store object open on the URL. It
+        deletes ids that are still there. Killed at any point, the same call finishes the
+        work: at every moment the store opens and holds all live rows, unchanged, or the
+        next call makes it so before anything else. Afterwards ids, texts, metadata,
+        vectors and retrieval order of live rows are as they were, bit for bit.
+
+        Raises:
+            StoreError: in use by another process, not there, corrupt, read-only.
+            IncompleteError: the disk is full or something could not be done; no live row
+                is lost, and nothing counts as purged.
         """
         ...

@@ -24,7 +24,9 @@ Vector: TypeAlias = NDArray[np.float32]
 
 MetaValue: TypeAlias = str | int | float | bool | None
 
-Kind: TypeAlias = Literal["attack", "corpus", "defender", "encoder", "reader", "screen", "store"]
+Kind: TypeAlias = Literal[
+    "attack", "corpus", "defender", "encoder", "reader", "recipe", "screen", "store"
+]
 
 Status: TypeAlias = Literal[
     "clean", "filtered", "not_judged", "majority_assumption_violated", "abstained"
