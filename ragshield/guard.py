@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import cast
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ragshield.blocklist import BlocklistGiven, opened
 from ragshield.chain import DefenderChain, Defenders, OnError, ShieldGiven
 from ragshield.errors import UsageError
 from ragshield.majority import Majority, OnMajority
@@ -50,6 +52,8 @@ class Guard:
             double; None: four times the depth. 1: never look deeper.
         on_verdict: called once for each question, with what was judged in the end and
             the verdict.
+        blocklist: passages to hold back before anything is judged, or the file that names
+            them; it is read again whenever it has changed.
 
     Raises:
         UsageError: no such defender, a shield beside defenders, or a number below 1.
@@ -67,6 +71,7 @@ class Guard:
         depth: int | None = None,
         max_depth: int | None = None,
         on_verdict: Callable[[Retrieval, Verdict], None] | None = None,
+        blocklist: BlocklistGiven | None = None,
     ) -> None:
         if not callable(getattr(retriever, "retrieve", None)):
             raise UsageError(f"{retriever!r} is no retriever: it has no method retrieve()")
@@ -77,6 +82,7 @@ class Guard:
         self.majority = Majority(on_majority, max_depth)
         self.depth = depth
         self.on_verdict = on_verdict
+        self.blocklist = opened(blocklist)
         if self.chain.is_made_for_a_store:
             self.chain.check_store(store_facts(retriever))
 
@@ -123,11 +129,11 @@ class Guard:
     def _judged(self, question: str, k: int) -> tuple[Retrieval, Verdict]:
         check_question(question, k)
         depth = first = self.chain.depth(k, self.depth)
-        found = self.retriever.retrieve(question, depth)
+        found = self._found(question, depth)
         verdict = self._inspected(found)
         while deeper := self.majority.deeper(verdict, depth, first):
             depth = deeper
-            found = self.retriever.retrieve(question, depth)
+            found = self._found(question, depth)
             verdict = self.majority.joined(verdict, self._inspected(found))
         return found, self._settled(found, verdict, depth, first)
 
@@ -143,11 +149,21 @@ class Guard:
             verdict = self.majority.joined(verdict, later)
         return found, await asyncio.to_thread(self._settled, found, verdict, depth, first)
 
+    def _found(self, question: str, depth: int) -> Retrieval:
+        ask = partial(self.retriever.retrieve, question)
+        return ask(depth) if self.blocklist is None else self.blocklist.retrieve(ask, depth)
+
     async def _afound(self, question: str, depth: int) -> Retrieval:
         native = getattr(self.retriever, "aretrieve", None)
-        if native is not None:
-            return cast("Retrieval", await native(question, depth))
-        return await asyncio.to_thread(self.retriever.retrieve, question, depth)
+
+        async def ask(n: int) -> Retrieval:
+            if native is not None:
+                return cast("Retrieval", await native(question, n))
+            return await asyncio.to_thread(self.retriever.retrieve, question, n)
+
+        if self.blocklist is None:
+            return await ask(depth)
+        return await self.blocklist.aretrieve(ask, depth)
 
     def _inspected(self, found: Retrieval) -> Verdict:
         """The defenders' verdict; what a guard below could not vouch for, nor can this one."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ragshield.blocklist import BlocklistGiven, opened
 from ragshield.errors import InputError, UsageError
 from ragshield.protocols import Encoder, Store, StoreFacts
 from ragshield.records import Retrieval
@@ -18,15 +19,20 @@ class StoreRetriever:
     Args:
         store: an open store.
         encoder: must give vectors as wide as the store's.
+        blocklist: passages to hold back at once, or the file that names them; it is read
+            again whenever it has changed.
 
     Raises:
-        InputError: the encoder's dimension is not the store's.
+        InputError: the encoder's dimension is not the store's, or the file is no blocklist.
     """
 
-    def __init__(self, store: Store, encoder: Encoder) -> None:
+    def __init__(
+        self, store: Store, encoder: Encoder, *, blocklist: BlocklistGiven | None = None
+    ) -> None:
         check_dimensions(store, encoder)
         self.store = store
         self.encoder = encoder
+        self.blocklist = opened(blocklist)
 
     def retrieve(self, question: str, k: int = 10) -> Retrieval:
         """The k nearest passages with their stored vectors, best first.
@@ -36,8 +42,12 @@ class StoreRetriever:
         """
         check_question(question, k)
         vector = self.encoder.encode([question])[0]
-        found = self.store.search(vector, k)
-        return Retrieval(question, found.hits, found.vectors, vector)
+
+        def ask(depth: int) -> Retrieval:
+            found = self.store.search(vector, depth)
+            return Retrieval(question, found.hits, found.vectors, vector)
+
+        return ask(k) if self.blocklist is None else self.blocklist.retrieve(ask, k)
 
 
 def store_facts(retriever: object) -> StoreFacts | None:
