@@ -83,7 +83,13 @@ def own_chroma_server(tmp_path: Path) -> Iterator[ChromaServer]:
     server.stop()
 
 
-STORES = ["memory", "jsonl", "chroma", pytest.param("chroma+http", marks=pytest.mark.server)]
+STORES = [
+    "memory",
+    "jsonl",
+    "lancedb",
+    "chroma",
+    pytest.param("chroma+http", marks=pytest.mark.server),
+]
 
 
 @pytest.fixture(params=STORES)
@@ -105,6 +111,12 @@ def fill(request: pytest.FixtureRequest, tmp_path: Path) -> Fill:
             store.add(batch)
         return f"jsonl:{tmp_path}/docs.jsonl"
 
+    def lancedb(batch: Batch) -> str:
+        from ragshield.stores.lancedb import create_lancedb
+
+        create_lancedb(tmp_path / "lance", "docs", batch).close()
+        return f"lancedb:{tmp_path}/lance#docs"
+
     def chroma(batch: Batch) -> str:
         create_chroma(tmp_path / "db", "docs", batch).close()
         return f"chroma:{tmp_path}/db#docs"
@@ -116,5 +128,11 @@ def fill(request: pytest.FixtureRequest, tmp_path: Path) -> Fill:
             store.add(batch)
         return server.url(name)
 
-    kinds = {"memory": memory, "jsonl": jsonl, "chroma": chroma, "chroma+http": chroma_http}
+    kinds = {
+        "memory": memory,
+        "jsonl": jsonl,
+        "lancedb": lancedb,
+        "chroma": chroma,
+        "chroma+http": chroma_http,
+    }
     return kinds[request.param]
