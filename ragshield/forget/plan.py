@@ -1,105 +1,57 @@
-"""The plan as a record and as a JSON file that a person may read and edit."""
+"""The plan as a JSON file that a person may read and edit."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from ragshield.errors import InputError, UsageError
 from ragshield.files import read_text, writing
+from ragshield.forget.plan_records import (
+    EXCERPT_CHARS,
+    Artefact,
+    ArtefactKind,
+    AtRisk,
+    Elsewhere,
+    ForgetPlan,
+    Kept,
+    PlanItem,
+    Scope,
+    Shared,
+    SharedFact,
+)
+from ragshield.protocols import Cost
 from ragshield.records import Passage
 
+__all__ = [
+    "EXCERPT_CHARS",
+    "LIMITS",
+    "Artefact",
+    "AtRisk",
+    "Elsewhere",
+    "ForgetPlan",
+    "Kept",
+    "PlanItem",
+    "SharedFact",
+    "content_hash",
+    "listed",
+    "read_plan",
+    "to_json",
+    "write_plan",
+]
+
 SCHEMA = "ragshield-forget-plan"
-VERSION = 1
-EXCERPT_CHARS = 160
+VERSION = 2
+_READ = (1, VERSION)
 LIMITS = (
-    "Deleting takes passages out of retrieval. It does not erase the bytes on disk yet "
-    "(Chroma keeps deleted texts and vectors in its files), the snapshot made first holds "
-    "every deleted passage, and this plan quotes them. No model's weights forget anything."
+    "A plan changes nothing. It finds what the rules it states can find: look at the review "
+    "list. It quotes what is to be forgotten, so remove it too in the end. Deleting from a "
+    "store does not erase the bytes on disk by itself, and no model's weights forget anything."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class PlanItem:
-    """A passage that would go, or that a person should look at.
-
-    Attributes:
-        passage_id: its id in the store.
-        selected: whether `apply` deletes it; edit the plan file to change that.
-        confidence: that it carries what is to be forgotten, (0, 1].
-        reason: why it is here.
-        related_to: ids of passages it was found through.
-        sha256: of its text, source and metadata when planned; `apply` refuses if it has changed.
-        text: its first 160 characters.
-    """
-
-    passage_id: str
-    selected: bool
-    confidence: float
-    reason: str
-    related_to: tuple[str, ...]
-    sha256: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class AtRisk:
-    """A near neighbour that stays: what answers about it rest on may come closer to going.
-
-    Attributes:
-        passage_id: its id.
-        similarity: cosine to the nearest passage that would go, [-1, 1].
-        near: that passage's id.
-        text: its first 160 characters.
-    """
-
-    passage_id: str
-    similarity: float
-    near: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class ForgetPlan:
-    """What would go and why. Making one changes nothing.
-
-    Attributes:
-        store_url: the store it was made for.
-        created: when, ISO 8601, UTC.
-        subject: name to be forgotten; None for a plan by ids.
-        aliases: other names of the subject.
-        ids: ids asked for; empty for a plan by subject.
-        unknown_ids: ids asked for that the store does not hold.
-        n_passages: passages in the store.
-        items: selected passages first, then those for review, most certain first.
-        at_risk: nearest neighbours that stay, nearest first.
-        path: the file it was written to or read from; None if neither.
-    """
-
-    store_url: str
-    created: str
-    subject: str | None
-    aliases: tuple[str, ...]
-    ids: tuple[str, ...]
-    unknown_ids: tuple[str, ...]
-    n_passages: int
-    items: tuple[PlanItem, ...]
-    at_risk: tuple[AtRisk, ...]
-    path: Path | None = None
-
-    @property
-    def selected(self) -> tuple[PlanItem, ...]:
-        """What `apply` deletes."""
-        return tuple(item for item in self.items if item.selected)
-
-    @property
-    def review(self) -> tuple[PlanItem, ...]:
-        """What is uncertain and stays unless a person selects it."""
-        return tuple(item for item in self.items if not item.selected)
 
 
 def content_hash(passage: Passage) -> str:
@@ -118,6 +70,9 @@ def to_json(plan: ForgetPlan) -> str:
         "version": VERSION,
         "store": plan.store_url,
         "created": plan.created,
+        "scope": plan.scope,
+        "shared": plan.shared,
+        "request": plan.request,
         "target": {"subject": plan.subject, "aliases": plan.aliases, "ids": plan.ids},
         "unknown_ids": plan.unknown_ids,
         "counts": {
@@ -125,10 +80,26 @@ def to_json(plan: ForgetPlan) -> str:
             "selected": len(plan.selected),
             "review": len(plan.review),
             "at_risk": len(plan.at_risk),
+            "shared_facts": len(plan.shared_facts),
+            "elsewhere": sum(len(other.selected) for other in plan.elsewhere),
+            "artefacts": sum(artefact.selected for artefact in plan.artefacts),
         },
+        "cost": None if plan.cost is None else plan.cost._asdict(),
+        "notes": plan.notes,
         "limits": LIMITS,
         "items": [asdict(item) for item in plan.items],
         "at_risk": [asdict(neighbour) for neighbour in plan.at_risk],
+        "shared_facts": [asdict(fact) for fact in plan.shared_facts],
+        "kept": [asdict(kept) for kept in plan.kept],
+        "elsewhere": [
+            {
+                "store": other.store_url,
+                "passages": other.n_passages,
+                "items": [asdict(item) for item in other.items],
+            }
+            for other in plan.elsewhere
+        ],
+        "artefacts": [asdict(artefact) for artefact in plan.artefacts],
     }
     text = json.dumps(record, indent=2, ensure_ascii=False)
     # A lone surrogate in a broken text cannot be written as UTF-8, only escaped.
@@ -166,50 +137,118 @@ def read_plan(path: Path) -> ForgetPlan:
     fields = _Fields(record, path, "")
     if fields.get("schema", str) != SCHEMA:
         raise InputError(f"{path}: schema is '{record['schema']}', expected '{SCHEMA}'")
-    if fields.get("version", int) != VERSION:
+    version = fields.get("version", int)
+    if version not in _READ:
         raise InputError(
-            f"{path}: plan version is {record['version']}, this ragshield reads {VERSION}; "
-            "plan again"
+            f"{path}: plan version is {version}, this ragshield reads "
+            f"{' and '.join(map(str, _READ))}; plan again"
         )
     target = fields.inner("target")
-    items = []
-    for item in fields.each("items"):
-        items.append(
-            PlanItem(
-                passage_id=item.get("passage_id", str),
-                selected=item.get("selected", bool),
-                confidence=float(item.get("confidence", (int, float))),
-                reason=item.get("reason", str),
-                related_to=item.strings("related_to"),
-                sha256=item.get("sha256", str),
-                text=item.get("text", str),
-            )
-        )
-    ids = [item.passage_id for item in items]
-    if len(set(ids)) < len(ids):
-        repeated = next(passage_id for passage_id in ids if ids.count(passage_id) > 1)
-        raise InputError(f"{path}: passage '{repeated}' is listed twice; plan again")
-    at_risk = tuple(
-        AtRisk(
-            passage_id=near.get("passage_id", str),
-            similarity=float(near.get("similarity", (int, float))),
-            near=near.get("near", str),
-            text=near.get("text", str),
-        )
-        for near in fields.each("at_risk")
-    )
-    return ForgetPlan(
+    subject = target.get("subject", (str, type(None)))
+    plan = ForgetPlan(
         store_url=fields.get("store", str),
         created=fields.get("created", str),
-        subject=target.get("subject", (str, type(None))),
+        subject=subject,
         aliases=target.strings("aliases"),
         ids=target.strings("ids"),
         unknown_ids=fields.strings("unknown_ids"),
         n_passages=fields.inner("counts").get("passages", int),
-        items=tuple(items),
-        at_risk=at_risk,
+        items=_items(fields, "items"),
+        at_risk=tuple(
+            AtRisk(
+                passage_id=near.get("passage_id", str),
+                similarity=float(near.get("similarity", (int, float))),
+                near=near.get("near", str),
+                text=near.get("text", str),
+            )
+            for near in fields.each("at_risk")
+        ),
         path=path,
+        # Version 1 knew subjects and documents, and told facts of neither.
+        scope="document" if subject is None else "subject",
     )
+    return plan if version == 1 else _second_version(plan, fields)
+
+
+def _second_version(plan: ForgetPlan, fields: _Fields) -> ForgetPlan:
+    cost = fields.inner("cost") if fields.get("cost", (dict, type(None))) else None
+    return replace(
+        plan,
+        scope=fields.one_of("scope", get_args(Scope)),
+        shared=fields.one_of("shared", get_args(Shared)),
+        request=fields.get("request", dict),
+        shared_facts=tuple(
+            SharedFact(
+                text=fact.get("text", str),
+                about=fact.get("about", str),
+                value=fact.get("value", str),
+                stated_in=fact.get("stated_in", str),
+                also_in=fact.strings("also_in"),
+                n_also=fact.get("n_also", int),
+            )
+            for fact in fields.each("shared_facts")
+        ),
+        kept=tuple(
+            Kept(
+                passage_id=kept.get("passage_id", str),
+                exception=kept.get("exception", str),
+                text=kept.get("text", str),
+            )
+            for kept in fields.each("kept")
+        ),
+        elsewhere=tuple(
+            Elsewhere(
+                store_url=other.get("store", str),
+                n_passages=other.get("passages", int),
+                items=_items(other, "items"),
+            )
+            for other in fields.each("elsewhere")
+        ),
+        artefacts=tuple(
+            Artefact(
+                kind=found.one_of("kind", get_args(ArtefactKind)),
+                place=found.get("place", str),
+                key=found.get("key", str),
+                reason=found.get("reason", str),
+                confidence=float(found.get("confidence", (int, float))),
+                selected=found.get("selected", bool),
+                sha256=found.get("sha256", str),
+                text=found.get("text", str),
+            )
+            for found in fields.each("artefacts")
+        ),
+        cost=None
+        if cost is None
+        else Cost(
+            seconds=float(cost.get("seconds", (int, float))),
+            disk_bytes=cost.get("disk_bytes", int),
+            how=cost.get("how", str),
+        ),
+        notes=fields.strings("notes"),
+    )
+
+
+def _items(fields: _Fields, name: str) -> tuple[PlanItem, ...]:
+    items = tuple(
+        PlanItem(
+            passage_id=item.get("passage_id", str),
+            selected=item.get("selected", bool),
+            confidence=float(item.get("confidence", (int, float))),
+            reason=item.get("reason", str),
+            related_to=item.strings("related_to"),
+            sha256=item.get("sha256", str),
+            text=item.get("text", str),
+        )
+        for item in fields.each(name)
+    )
+    seen: set[str] = set()
+    for item in items:
+        if item.passage_id in seen:
+            raise InputError(
+                f"{fields.path}: passage '{item.passage_id}' is listed twice; plan again"
+            )
+        seen.add(item.passage_id)
+    return items
 
 
 class _Fields:
@@ -221,7 +260,7 @@ class _Fields:
         self.record, self.path, self.where = record, path, where
 
     def get(self, name: str, kind: type | tuple[type, ...]) -> Any:
-        label = f"{self.where}.{name}" if self.where else name
+        label = self._label(name)
         if name not in self.record:
             raise InputError(f"{self.path}: '{label}' is missing; plan again")
         value = self.record[name]
@@ -231,12 +270,24 @@ class _Fields:
             raise InputError(f"{self.path}: '{label}' is {value!r:.40}, expected {wanted}")
         return value
 
+    def _label(self, name: str) -> str:
+        return f"{self.where}.{name}" if self.where else name
+
+    def one_of(self, name: str, allowed: Sequence[str]) -> Any:
+        value = self.get(name, str)
+        if value not in allowed:
+            raise InputError(
+                f"{self.path}: '{self._label(name)}' is '{value}', allowed: {', '.join(allowed)}"
+            )
+        return value
+
     def inner(self, name: str) -> _Fields:
-        return _Fields(self.get(name, dict), self.path, name)
+        return _Fields(self.get(name, dict), self.path, self._label(name))
 
     def each(self, name: str) -> list[_Fields]:
         values = self.get(name, list)
-        return [_Fields(value, self.path, f"{name}[{i}]") for i, value in enumerate(values)]
+        where = self._label(name)
+        return [_Fields(value, self.path, f"{where}[{i}]") for i, value in enumerate(values)]
 
     def strings(self, name: str) -> tuple[str, ...]:
         values = self.get(name, list)

@@ -77,7 +77,8 @@ def test_aliases_and_the_plan_as_json(folder: Path, capsys) -> None:
     assert run(["forget", "plan", "chroma:./db#docs", *arguments]) == 0
     record = json.loads(capsys.readouterr().out)
     assert record["schema"] == "ragshield-forget-plan"
-    assert record["counts"] == {"passages": 6, "selected": 3, "review": 1, "at_risk": 2}
+    counts = {"passages": 6, "selected": 3, "review": 1, "at_risk": 2}
+    assert counts.items() <= record["counts"].items()
     assert {i["passage_id"] for i in record["items"] if i["selected"]} == {"ada-1", "ada-2", "mill"}
 
 
