@@ -13,6 +13,9 @@ from ragshield.stores.memory import MemoryStore
 from ragshield.vectors import unit_rows
 
 
+_STORES_OF_UTF_8 = ("chroma", "lancedb", "pgvector")
+
+
 def _batch(n: int = 300, dim: int = 16, seed: int = 0) -> Batch:
     rng = np.random.default_rng(seed)
     passages = tuple(
@@ -73,21 +76,31 @@ def test_batches_have_at_most_the_size_asked_for_and_cover_all_once(fill, size) 
 
 
 @pytest.mark.parametrize("k", [1, 10, 37, 100, 300, 450])
-def test_search_gives_the_order_and_similarities_of_the_memory_store(fill, k) -> None:
+def test_search_gives_the_order_and_similarities_of_the_memory_store(fill, k, request) -> None:
     batch = _batch()
     yardstick = MemoryStore("memory:", batch)
+    # Chroma's index is approximate, and its graph differs from one run to the next.
+    n_missed = k // 25 if "chroma" in request.node.callspec.id else 0
     with open_store(fill(batch)) as store:
         for seed in range(5):
             question = np.random.default_rng(100 + seed).standard_normal(16).astype(np.float32)
             found, expected = store.search(question, k), yardstick.search(question, k)
-            assert [hit.id for hit in found.hits] == [hit.id for hit in expected.hits]
-            assert [hit.passage for hit in found.hits] == [hit.passage for hit in expected.hits]
+            place = {hit.id: i for i, hit in enumerate(yardstick.search(question, 300).hits)}
+            places = [place[hit.id] for hit in found.hits]
+            assert places == sorted(places)
+            assert len(places) == len(set(places)) == min(k, 300)
+            assert len(set(places) - set(range(k))) <= n_missed
+            rows = [i for i, p in enumerate(places) if p < k]
+            theirs = [places[i] for i in rows]
+            assert [found.hits[i].passage for i in rows] == [
+                expected.hits[p].passage for p in theirs
+            ]
             np.testing.assert_allclose(
-                [hit.similarity for hit in found.hits],
-                [hit.similarity for hit in expected.hits],
+                [found.hits[i].similarity for i in rows],
+                [expected.hits[p].similarity for p in theirs],
                 atol=1e-5,
             )
-            np.testing.assert_allclose(found.vectors, expected.vectors, atol=1e-6)
+            np.testing.assert_allclose(found.vectors[rows], expected.vectors[theirs], atol=1e-6)
 
 
 def test_get_keeps_the_order_asked_and_leaves_out_what_is_not_there(fill) -> None:
@@ -200,7 +213,7 @@ def test_a_lone_surrogate_comes_back_or_is_refused_with_a_reason(fill, request) 
     passage = Passage("odd", "bytes \ud800 cut")
     addition = _only([[1.0] * 16], passage)
     with open_store(fill(_batch(3)), writable=True) as store:
-        if "chroma" in request.node.callspec.id:  # stores UTF-8, which cannot hold it
+        if any(kind in request.node.callspec.id for kind in _STORES_OF_UTF_8):
             with pytest.raises(InputError, match="passage 'odd': text holds a lone surrogate"):
                 store.add(addition)
             assert store.count() == 3
