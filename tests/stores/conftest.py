@@ -86,6 +86,7 @@ def own_chroma_server(tmp_path: Path) -> Iterator[ChromaServer]:
 STORES = [
     "memory",
     "jsonl",
+    "sqlite",
     "lancedb",
     "chroma",
     pytest.param("chroma+http", marks=pytest.mark.server),
@@ -117,6 +118,12 @@ def fill(request: pytest.FixtureRequest, tmp_path: Path) -> Fill:
         create_lancedb(tmp_path / "lance", "docs", batch).close()
         return f"lancedb:{tmp_path}/lance#docs"
 
+    def sqlite(batch: Batch) -> str:
+        from ragshield.stores.sqlite import create_sqlite
+
+        create_sqlite(tmp_path / "docs.sqlite", "docs", batch, full_text=True).close()
+        return f"sqlite:{tmp_path}/docs.sqlite#docs"
+
     def chroma(batch: Batch) -> str:
         create_chroma(tmp_path / "db", "docs", batch).close()
         return f"chroma:{tmp_path}/db#docs"
@@ -131,6 +138,7 @@ def fill(request: pytest.FixtureRequest, tmp_path: Path) -> Fill:
     kinds = {
         "memory": memory,
         "jsonl": jsonl,
+        "sqlite": sqlite,
         "lancedb": lancedb,
         "chroma": chroma,
         "chroma+http": chroma_http,

@@ -13,7 +13,7 @@ from ragshield.stores.memory import MemoryStore
 from ragshield.vectors import unit_rows
 
 
-_STORES_OF_UTF_8 = ("chroma", "lancedb", "pgvector")
+_STORES_OF_UTF_8 = ("chroma", "lancedb", "pgvector", "sqlite")
 
 
 def _batch(n: int = 300, dim: int = 16, seed: int = 0) -> Batch:
