@@ -8,6 +8,7 @@ import unicodedata
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from ragshield.text import STOP_WORDS
 
@@ -17,12 +18,13 @@ and an encoder sees far less."""
 
 _TOKEN = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 _PIECE = re.compile(r"[^\W_]+(?:'[^\W_]+)?|[^\w\s]")
-_SPACE = re.compile(r"\s+")
 # Invisible marks between Latin letters (Persian, Indic, Hebrew and emoji need some of them
 # elsewhere), overrides of the writing direction, tag characters.
 _HIDDEN = re.compile(
     "(?<=[A-Za-z])[\u00ad\u200b-\u200f\u2060-\u2064\ufeff]+(?=[A-Za-z])|[\u202d\u202e\U000e0020-\U000e007f]"
 )
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060-\u2064\ufeff\u202d\u202e\U000e0020-\U000e007f]")
+_FOREIGN = re.compile("[\u0370-\u04ff]")
 # A Latin word with a Cyrillic or Greek letter in it.
 _MIXED = re.compile("[a-z][\u0370-\u04ff]+[a-z]|\\b[\u0370-\u04ff][a-z]{2}", re.I)
 _MARKUP = re.compile(
@@ -86,44 +88,102 @@ def profile(text: str) -> Profile:
     hidden = len(_MARKUP.findall(text)) if ":" in text or "<" in text else 0
     plain = text
     if not text.isascii():
-        hidden += len(_HIDDEN.findall(text)) + len(_MIXED.findall(text))
-        plain = unicodedata.normalize("NFKC", _HIDDEN.sub("", text))
-    cased = _PIECE.findall(plain.replace("\u2019", "'"))
-    flat = _SPACE.sub(" ", plain.lower().replace("\u2019", "'")).strip()
-    pieces = list(map(str.lower, cased))
-    tokens = [piece for piece in pieces if piece[0].isalnum()]
-    patterns, praising, no_adverbs = _patterns()
-    vocabulary = frozenset(token.removesuffix("'s") for token in tokens)
+        # One character of them is looked for first: these patterns are slow, and most texts
+        # hold none.
+        if _FOREIGN.search(text):
+            hidden += len(_MIXED.findall(text))
+        if _INVISIBLE.search(text):
+            hidden += len(_HIDDEN.findall(text))
+            plain = _HIDDEN.sub("", text)
+        plain = unicodedata.normalize("NFKC", plain)
+    straight = plain.replace("\u2019", "'")
+    cased = _PIECE.findall(straight)
+    flat = " ".join(straight.lower().split())
+    words = list(map(_word, cased))
+    needs = longest = run = 0
+    stems: list[str] = []
+    special: list[int] = []
+    for i, (root, in_soup, is_special, alarms) in enumerate(words):
+        if root is not None:
+            stems.append(root)
+        if in_soup:
+            run += 1
+            if run > longest:
+                longest = run
+        elif in_soup is False:
+            run = 0
+        if is_special:
+            special.append(i)
+        needs |= alarms
+    patterns = _patterns().by_name
 
     def n_matching(name: str) -> int:
-        return sum(
-            1
-            for needs, pattern in patterns[name]
-            if not needs.isdisjoint(vocabulary) and pattern.search(flat)
-        )
+        return sum(1 for bit, pattern in patterns[name] if needs & bit and pattern.search(flat))
 
-    praise = 0 if praising.isdisjoint(pieces) else sum(map(praising.__contains__, pieces))
-    ending = [t for t in tokens if t[-2:] == "ly" and t not in no_adverbs]
+    seen = [_oddity(cased[i]) for i in special]
+    n_typos = sum(odd.typo for odd in seen)
     return Profile(
-        stems=tuple(map(stem, tokens)),
-        n_words=len(tokens),
-        soup=_soup(pieces),
-        typos=_typos(tokens),
+        stems=tuple(stems),
+        n_words=len(stems),
+        soup=longest,
+        typos=max(n_typos - 1, 0) / len(stems) if stems else 0.0,
         instruction=n_matching("instruction"),
         request=n_matching("request"),
         refusal=n_matching("refusal"),
         insistence=n_matching("insistence"),
         emphasis=sum(
-            len(pattern.findall(flat))
-            for needs, pattern in patterns["emphasis"]
-            if not needs.isdisjoint(vocabulary)
+            len(pattern.findall(flat)) for bit, pattern in patterns["emphasis"] if needs & bit
         ),
         hidden=hidden,
         n_questions=flat.count("?"),
-        asks_first=next((piece == "?" for piece in pieces if piece in _ENDS), False),
-        praise=praise,
-        adverbs=len(ending),
-        marks=_marks(cased),
+        asks_first=next((piece == "?" for piece in cased if piece in _ENDS), False),
+        praise=sum(odd.praise for odd in seen),
+        adverbs=sum(odd.adverb for odd in seen),
+        marks=_marks(cased, special, words),
+    )
+
+
+class _Oddity(NamedTuple):
+    praise: bool
+    adverb: bool
+    typo: bool
+    name: bool
+    number: bool
+
+
+@lru_cache(maxsize=32768)
+def _word(piece: str) -> tuple[str | None, bool | None, bool, int]:
+    """What a piece of text shows by itself, looked up once for each distinct piece.
+
+    Returns:
+        Its stem (None: no word); whether it lengthens a run of soup (False: ends one,
+        None: neither); whether `_oddity` has something to say; the patterns it calls for,
+        as bits.
+    """
+    lower = piece.lower()
+    is_word = lower[0].isalnum()
+    in_soup = None
+    if lower in STOP_WORDS or lower in ",.;:|!?-/=[]{}":
+        in_soup = False
+    elif lower.isalpha() and len(lower) > 1:
+        in_soup = True
+    alarms = _patterns().needed.get(lower.removesuffix("'s"), 0) if is_word else 0
+    return stem(lower) if is_word else None, in_soup, any(_oddity(piece)), alarms
+
+
+@lru_cache(maxsize=8192)
+def _oddity(piece: str) -> _Oddity:
+    """What few pieces are: praise, an adverb, a misspelt function word, a name, a number."""
+    lower = piece.lower()
+    is_word = lower[0].isalnum()
+    found = _patterns()
+    is_cased = not piece.islower()
+    return _Oddity(
+        praise=lower in found.praise,
+        adverb=is_word and lower[-2:] == "ly" and lower not in found.no_adverbs,
+        typo=is_word and lower in near_words(),
+        name=is_cased and piece[0].isupper() and lower not in STOP_WORDS,
+        number=is_cased and piece[0].isdigit(),
     )
 
 
@@ -149,38 +209,23 @@ def stop_stems() -> frozenset[str]:
     return frozenset(map(stem, STOP_WORDS))
 
 
-def _soup(pieces: list[str]) -> int:
-    longest = run = 0
-    for piece in pieces:
-        if piece in STOP_WORDS or piece in ",.;:|!?-/=[]{}":
-            run = 0
-        elif piece.isalpha() and len(piece) > 1:
-            run += 1
-            if run > longest:
-                longest = run
-    return longest
-
-
-def _marks(cased: list[str]) -> tuple[str, ...]:
+def _marks(
+    cased: list[str],
+    special: list[int],
+    words: list[tuple[str | None, bool | None, bool, int]],
+) -> tuple[str, ...]:
     found = []
     last = len(cased) - 1
-    for i, piece in enumerate(cased):
-        if piece.islower():
-            continue
-        if piece[0].isdigit():
-            found.append(stem(piece.lower()))
-        elif piece[0].isupper() and (lower := piece.lower()) not in STOP_WORDS:
+    for i in special:
+        odd = _oddity(cased[i])
+        if odd.name:
             opens = i == 0 or cased[i - 1] in _ENDS or (i > 1 and cased[i - 2] in _ENDS)
-            if not opens or (i < last and cased[i + 1][0].isupper()):
-                found.append(stem(lower))
+            if opens and not (i < last and cased[i + 1][0].isupper()):
+                continue
+        elif not odd.number:
+            continue
+        found.append(words[i][0] or stem(cased[i].lower()))
     return tuple(found)
-
-
-def _typos(tokens: list[str]) -> float:
-    if not tokens:
-        return 0.0
-    near = near_words()
-    return max(sum(1 for token in tokens if token in near) - 1, 0) / len(tokens)
 
 
 @cache
@@ -198,17 +243,37 @@ def near_words() -> frozenset[str]:
     return frozenset(near - set(known))
 
 
+class _Patterns(NamedTuple):
+    """The table of patterns, ready for use.
+
+    Attributes:
+        by_name: patterns by kind, each behind the bit of the words that it needs.
+        needed: those bits by word.
+        praise: words of praise with their adverbs.
+        no_adverbs: words in -ly that do not count as adverbs.
+    """
+
+    by_name: dict[str, tuple[tuple[int, re.Pattern[str]], ...]]
+    needed: dict[str, int]
+    praise: frozenset[str]
+    no_adverbs: frozenset[str]
+
+
 @cache
-def _patterns() -> tuple[
-    dict[str, tuple[tuple[frozenset[str], re.Pattern[str]], ...]], frozenset[str], frozenset[str]
-]:
-    """Patterns by name, words of praise with their adverbs, and adverbs that do not count."""
+def _patterns() -> _Patterns:
     table = tomllib.loads(Path(__file__).with_name("patterns.toml").read_text(encoding="utf-8"))
     praise = frozenset(table.pop("praise")["words"].split())
     praise |= {f"{word[:-1]}y" if word.endswith("le") else f"{word}ly" for word in praise}
     other = frozenset(table.pop("no_adverbs")["words"].split()) | praise
-    patterns = {
-        name: tuple((frozenset(e["needs"].split()), re.compile(e["pattern"])) for e in entries)
-        for name, entries in table.items()
-    }
-    return patterns, praise, other
+    by_name: dict[str, tuple[tuple[int, re.Pattern[str]], ...]] = {}
+    needed: dict[str, int] = {}
+    bit = 1
+    for name, entries in table.items():
+        ready = []
+        for entry in entries:
+            for word in entry["needs"].split():
+                needed[word] = needed.get(word, 0) | bit
+            ready.append((bit, re.compile(entry["pattern"])))
+            bit <<= 1
+        by_name[name] = tuple(ready)
+    return _Patterns(by_name, needed, praise, other)
