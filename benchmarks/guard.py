@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import guard_heldout as heldout
-from guard_adaptive import adaptive, is_adaptive
+from guard_adaptive import adaptive, searched_trials
 from guard_answers import Answers
 from guard_calibrated import (
     N_DRAWN,
@@ -66,6 +66,10 @@ from ragshield.encoders import open_encoder
 from ragshield.files import check_writable, writing
 
 ROOT = Path(__file__).resolve().parents[1]
+N_BETWEEN = 5
+"""The adaptive attacker takes one question in so many: each search costs seconds."""
+
+YES_NO = frozenset({"yes", "no", "true", "false"})
 QUICK_SHARE = 10
 """--quick keeps one question in so many."""
 
@@ -79,19 +83,14 @@ class Bench:
         self.builder = Builder(embedder(cache))
 
     @cached_property
-    def every_trial(self) -> list[Trial]:
-        """Every trial, adaptive attacks among them; with --quick of few questions."""
+    def trials(self) -> list[Trial]:
+        """Every trial whose attack knew nothing of the guard; with --quick of few questions."""
         found = all_trials(self.cache)
         if not self.quick:
             return found
         return [
             t for t in found if zlib.crc32(t.retrieval.question.encode()) // 2 % QUICK_SHARE == 0
         ]
-
-    @cached_property
-    def trials(self) -> list[Trial]:
-        """Trials whose attack knew nothing of the guard."""
-        return [trial for trial in self.every_trial if not is_adaptive(trial)]
 
     @cached_property
     def rows(self) -> list[Scored]:
@@ -133,7 +132,7 @@ class Bench:
     @cached_property
     def drawn(self) -> Drawn:
         """Questions drawn from the store, none of them tested, and what they retrieve."""
-        asked = {trial.retrieval.question for trial in self.every_trial}
+        asked = {trial.retrieval.question for trial in self.trials}
         n = 120 if self.quick else N_DRAWN
         regimes = {t.regime for t in self.trials if t.regime.startswith("c")}
         return {
@@ -235,8 +234,12 @@ def _by_cell(judged: heldout.Judged) -> dict[str, heldout.Judged]:
 
 
 def searched(bench: Bench) -> dict[str, Any]:
-    """Attacks searched against the guard, where the trials hold any."""
-    found = adaptive(bench.every_trial, bench.models, bench.drawn, bench.cells.families)
+    """Attacks searched against the guard."""
+    encoder = open_encoder("minilm", cache=bench.cache)
+    every = [c for c in bench.data.cases() if c.right and c.wrong.lower() not in YES_NO]
+    cases = every[:: 40 if bench.quick else N_BETWEEN]
+    attacked = list(searched_trials(bench.store, cases, encoder))
+    found = adaptive(attacked, bench.models, bench.drawn, bench.cells.families)
     return {"adaptive": found}
 
 
@@ -299,10 +302,10 @@ def measure(
             "machine": f"{platform.machine()}, {os.cpu_count()} cores, "
             f"Python {platform.python_version()}",
             "quick": bench.quick,
-            "n_retrievals": len(bench.every_trial),
+            "n_retrievals": len(bench.trials),
             "n_passages": len(bench.store.passages),
         }
-        tell(f"{len(bench.every_trial)} retrievals; measuring their signals")
+        tell(f"{len(bench.trials)} retrievals; measuring their signals")
         result["n_scored"] = len(bench.rows)
     for number, name in enumerate(sections, 1):
         tell(f"{number}/{len(sections)} {name}")
