@@ -88,6 +88,7 @@ STORES = [
     "jsonl",
     "sqlite",
     "lancedb",
+    "qdrant",
     "chroma",
     pytest.param("chroma+http", marks=pytest.mark.server),
 ]
@@ -124,6 +125,18 @@ def fill(request: pytest.FixtureRequest, tmp_path: Path) -> Fill:
         create_sqlite(tmp_path / "docs.sqlite", "docs", batch, full_text=True).close()
         return f"sqlite:{tmp_path}/docs.sqlite#docs"
 
+    def qdrant(batch: Batch) -> str:
+        from qdrant_client import QdrantClient, models
+
+        client = QdrantClient(path=str(tmp_path / "qdrant"))
+        size = 16 if batch.vectors is None else batch.vectors.shape[1]
+        params = models.VectorParams(size=size, distance=models.Distance.COSINE)
+        client.create_collection("docs", vectors_config=params)
+        client.close()
+        with open_store(f"qdrant:{tmp_path}/qdrant#docs", writable=True) as store:
+            store.add(batch)
+        return f"qdrant:{tmp_path}/qdrant#docs"
+
     def chroma(batch: Batch) -> str:
         create_chroma(tmp_path / "db", "docs", batch).close()
         return f"chroma:{tmp_path}/db#docs"
@@ -140,6 +153,7 @@ def fill(request: pytest.FixtureRequest, tmp_path: Path) -> Fill:
         "jsonl": jsonl,
         "sqlite": sqlite,
         "lancedb": lancedb,
+        "qdrant": qdrant,
         "chroma": chroma,
         "chroma+http": chroma_http,
     }
