@@ -69,8 +69,14 @@ class Screening:
         return [Finding(x, None, screen, action, reason) for x in ids_of(arrivals)]
 
 
-def screens_named(screens: Sequence[Screen | str] | None = None) -> tuple[Screen, ...]:
+def screens_named(
+    screens: Sequence[Screen | str] | None = None, **context: Any
+) -> tuple[Screen, ...]:
     """Screens for objects and registry names; all registered ones for None.
+
+    Args:
+        screens: objects and names.
+        context: what a screen that is named may ask for: `encoder`, `questions`.
 
     Raises:
         UsageError: an unknown name, none at all, or something that cannot screen.
@@ -80,7 +86,9 @@ def screens_named(screens: Sequence[Screen | str] | None = None) -> tuple[Screen
         given = [given]
     if not given:
         raise UsageError("no screen given; see: ragshield list screens")
-    built = [registry.build(Spec("screen", x)) if isinstance(x, str) else x for x in given]
+    built = [
+        registry.build(Spec("screen", x), **context) if isinstance(x, str) else x for x in given
+    ]
     for screen in built:
         if isinstance(screen, type) or not callable(getattr(screen, "screen", None)):
             raise UsageError(f"{screen!r} is no screen: give an object with a method screen()")

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ragshield.errors import InputError, PluginError, StoreError, UsageError
+from ragshield.errors import IncompleteError, InputError, PluginError, StoreError, UsageError
 from ragshield.findings import finding_line
 from ragshield.records import Action, Batch, Finding, Passage, Vectors
 from ragshield.scanning import Progress, scan
@@ -162,9 +162,10 @@ def test_a_store_that_breaks_off_is_incomplete_and_what_was_read_is_judged(poiso
     assert {f.passage_id for f in report.findings} == {"p0", "p1", "p2"}
 
 
-def test_a_store_that_cannot_be_read_at_all_is_an_error(poisoned) -> None:
+def test_a_store_that_cannot_be_read_at_all_is_incomplete_and_gives_no_report(poisoned) -> None:
     poisoned.breaks_after, poisoned.error = 0, StoreError("the disk went away")
-    with pytest.raises(StoreError, match="the disk went away"):
+    said = "none of the 63 passages could be read: the disk went away"
+    with pytest.raises(IncompleteError, match=said):
         scan(poisoned)
 
 
@@ -254,3 +255,21 @@ def test_a_finding_line_holds_every_field_and_quotes_only_when_asked() -> None:
     assert "text" not in redacted
     assert "who built it" not in json.dumps(redacted)
     assert json.loads(finding_line(replace(finding, passage_id="\ud800")))["passage_id"] == "\ud800"
+
+
+def test_screens_that_are_named_get_the_encoder_and_the_questions(word_encoder) -> None:
+    texts = clean_texts(240)
+    vectors = word_encoder.encode(texts)
+    vectors[7] = word_encoder.encode([QUESTION])[0]  # a text at another's place
+    store = MemoryStore(
+        "memory:", Batch(tuple(Passage(f"p{i}", t) for i, t in enumerate(texts)), vectors)
+    )
+    asked = [f"{QUESTION} {i}" for i in range(40)]
+    report = scan(store, ["misfit-vector", "hubness"], encoder=word_encoder, questions=asked)
+    assert report.complete
+    assert [f.passage_id for f in report.findings if f.detector == "misfit-vector"] == ["p7"]
+    assert "embedded again" in report.findings[0].reason
+    without = scan(store, ["misfit-vector", "hubness"])
+    assert not [f for f in without.findings if "embedded again" in f.reason]
+    with pytest.raises(UsageError, match="questions need the encoder"):
+        scan(store, ["hubness"], questions=asked)

@@ -13,6 +13,7 @@ from ragshield.cli.console import VectorCache, err
 from ragshield.cli.scan_gate import exit_code, gate
 from ragshield.cli.scan_output import Outputs, outputs, write
 from ragshield.errors import UsageError
+from ragshield.files import read_text
 from ragshield.ranking import Limit
 
 if TYPE_CHECKING:
@@ -120,7 +121,20 @@ def scan(
     ] = None,
     encoder: Annotated[
         str | None,
-        typer.Option(help="Embeds a store that holds no vectors: minilm.", show_default=False),
+        typer.Option(
+            help="The encoder that filled the store, such as minilm: a sample is embedded "
+            "again; all of a store that holds no vectors.",
+            show_default=False,
+        ),
+    ] = None,
+    questions: Annotated[
+        Path | None,
+        typer.Option(
+            "--questions",
+            metavar="FILE",
+            help="What users ask, one a line: finds what is near too many of them.",
+            show_default=False,
+        ),
     ] = None,
     cache: VectorCache = None,
     since: Annotated[
@@ -174,6 +188,7 @@ def scan(
     fails = gate(fail_on)
     if cache is not None and encoder is None:
         raise UsageError("--cache keeps the vectors of --encoder; name an encoder with it")
+    asked = [] if questions is None else _questions(questions, encoder)
     limited = alert_budget is not None or false_positive_rate is not None
     Limit(threshold, alert_budget, false_positive_rate)
     if resume and workspace is None:
@@ -195,6 +210,7 @@ def scan(
             store,
             screen or None,
             encoder=embedder,
+            questions=asked,
             threshold=0.5 if threshold is None and not limited else threshold,
             alert_budget=alert_budget,
             false_positive_rate=false_positive_rate,
@@ -221,6 +237,16 @@ def scan(
         raise typer.Exit(3)
     if code:
         raise typer.Exit(code)
+
+
+def _questions(path: Path, encoder: str | None) -> list[str]:
+    if encoder is None:
+        raise UsageError("--questions are embedded: name the encoder of the store (--encoder)")
+    lines = [line.strip() for line in read_text(path).splitlines()]
+    found = list(dict.fromkeys(line for line in lines if line))
+    if not found:
+        raise UsageError(f"{path} holds no question; write one a line")
+    return found
 
 
 def _say(report: Report, where: Outputs, missing: Sequence[str]) -> None:

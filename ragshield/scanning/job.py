@@ -33,6 +33,7 @@ def scan(
     screens: Sequence[Screen | str] | None = None,
     *,
     encoder: Encoder | None = None,
+    questions: Sequence[str] = (),
     threshold: float | None = 0.5,
     alert_budget: float | None = None,
     false_positive_rate: float | None = None,
@@ -55,8 +56,12 @@ def scan(
     Args:
         store: an open store; only read.
         screens: screens or their registry names; None for all that are installed.
-        encoder: embeds passages of a store that holds no vectors. Without it those are
-            compared by their words, and a note says so.
+        encoder: the one that filled the store: screens named, not given as objects, embed
+            `questions` and a sample of the passages with it. It embeds all passages of a
+            store that holds no vectors; without it those are compared by their words, and
+            a note says so.
+        questions: what users ask, such as a log's: passages near to too many of them stand
+            out. Needs the encoder.
         threshold: suspicion in [0, 1] from which a finding is listed; None lists all, or
             with a budget or a rate all from 0.1.
         alert_budget: largest share of the passages that is listed, (0, 1].
@@ -81,17 +86,25 @@ def scan(
 
     Raises:
         UsageError: an argument out of range, an unknown screen, a workspace in use.
-        StoreError: the store is empty, or its first passages cannot be read.
+        StoreError: the store is empty.
         InputError: vectors of different widths, an encoder that cannot embed, a damaged
             workspace or state.
-        IncompleteError: nothing could be kept in the workspace, or a worker died.
+        IncompleteError: the store's first passages cannot be read, nothing could be kept in
+            the workspace, or a worker died.
     """
     limit = Limit(threshold, alert_budget, false_positive_rate)
     if batch_size < 1:
         raise UsageError(f"batch_size is {batch_size}; it must be at least 1")
     if resume and workspace is None:
         raise UsageError("resume needs the workspace of the scan to go on with (--workspace)")
-    chosen = screens_named(screens)
+    if questions and encoder is None:
+        raise UsageError("questions need the encoder that filled the store (--encoder)")
+    # Where the store holds no vectors, none of its own can be compared with its text.
+    chosen = screens_named(
+        screens,
+        encoder=encoder if questions or store.dim is not None else None,
+        questions=tuple(questions),
+    )
     if known is not None:
         states.check(known)
     run = _Run(on_progress)

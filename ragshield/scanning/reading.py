@@ -107,9 +107,9 @@ def read(
         on_done: told how many passages have been read, and of how many.
 
     Raises:
-        StoreError: the store is empty, or its first passages cannot be read.
+        StoreError: the store is empty.
         InputError: it holds vectors of different widths; the folder is of another store.
-        IncompleteError: nothing could be kept.
+        IncompleteError: its first passages cannot be read, or nothing could be kept.
     """
     expected = store.count()
     manifest = read_manifest(folder)
@@ -129,7 +129,11 @@ def read(
         except (RagshieldError, OSError) as error:
             if not spool.n:
                 spool.close()
-                raise
+                if not isinstance(error, StoreError):
+                    raise
+                raise IncompleteError(
+                    f"none of the {expected} passages could be read: {error}"
+                ) from error
             problem = f"reading broke off after {spool.n} of {expected} passages: {error}"
         seconds += time.perf_counter() - started
         if batch is None:

@@ -112,6 +112,8 @@ def test_screens_and_the_number_of_findings_can_be_chosen(store_with, capsys) ->
         (["scan", "memory:docs", "--resume"], "name it: --workspace"),
         (["scan", "memory:docs", "-o", "/nowhere/x.jsonl"], "the folder /nowhere does not exist"),
         (["scan", "memory:docs", "--cache", "v.db"], "name an encoder with it"),
+        (["scan", "memory:docs", "--questions", __file__], "name the encoder of the store"),
+        (["scan", "memory:docs", "--encoder", "minilm", "--questions", "/nowhere"], "cannot read"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_code_2(store_with, capsys, arguments, said) -> None:
