@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ragshield.errors import UsageError
@@ -61,6 +61,10 @@ class Request:
             "assumed": list(self.assumed),
         }
         return {key: value for key, value in found.items() if value}
+
+    def for_others(self) -> Request:
+        """The request for another collection, where ids and keys may mean something else."""
+        return replace(self, ids=(), where=None)
 
     def summary(self) -> str:
         """The target in a few words."""

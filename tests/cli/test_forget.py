@@ -103,7 +103,7 @@ def test_without_yes_nothing_goes(folder: Path, capsys) -> None:
         ("forget plan chroma:./db#docs --ids latin.txt", "latin.txt: not UTF-8"),
         ("forget plan chroma:./db#docs --ids many.txt", "4 of 6 passages, more than half"),
         ("forget plan chroma:./db#docs --subject Nobody", "mentions 'Nobody'; nothing planned"),
-        ("forget plan chroma:./db#docs", "say what to forget: either ids or a subject"),
+        ("forget plan chroma:./db#docs", "say what to forget: ids, a filter, a text, a subject"),
         ("forget plan chroma:./none#docs --subject Ada", "none"),
         ("forget plan chroma:./db#none --subject Ada", "none"),
         ("forget plan chroma:./db#docs --subject Ada -o no/p.json", "folder no does not exist"),

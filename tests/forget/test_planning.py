@@ -62,8 +62,14 @@ def test_planning_changes_nothing(town) -> None:
 
 def test_a_store_without_vectors_is_planned_by_words(town) -> None:
     class Plain(MemoryStore):
+        def count(self) -> int:
+            return len(town)
+
         def batches(self, size: int = 1024):
             yield Batch(town.passages, None)
+
+        def get(self, ids):
+            return Batch(tuple(p for p in town.passages if p.id in ids), None)
 
     plan = plan_forget(Plain(), ids=["ada-1"])
     assert [i.passage_id for i in plan.selected] == ["ada-1", "ada-copy"]
@@ -95,8 +101,8 @@ def test_more_than_half_of_the_store_needs_a_yes(store) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({}, "either ids or a subject"),
-        ({"ids": ["a"], "subject": "A"}, "either ids or a subject"),
+        ({}, "say what to forget: ids, a filter, a text, a subject, or a sentence"),
+        ({"ids": ["a"], "subject": "A"}, "or a subject; make two requests"),
         ({"ids": []}, "no ids given"),
         ({"ids": ["a"], "aliases": ["b"]}, "aliases belong to a subject"),
     ],
