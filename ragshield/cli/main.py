@@ -17,6 +17,7 @@ from ragshield.cli import demo as demo_command
 from ragshield.cli import forget as forget_command
 from ragshield.cli import list as list_command
 from ragshield.cli import quarantine as quarantine_command
+from ragshield.cli import residue as residue_command
 from ragshield.cli import run as run_command
 from ragshield.cli import scan as scan_command
 from ragshield.cli import table as table_command
@@ -76,6 +77,7 @@ app.command("trace")(trace_command.trace)
 app.command("calibrate")(calibrate_command.calibrate)
 app.add_typer(forget_command.app, name="forget")
 app.command("undo")(forget_command.undo)
+app.command("residue")(residue_command.residue)
 app.command("attack")(attack_command.attack)
 app.command("run")(run_command.run)
 app.command("table")(table_command.table)

@@ -88,7 +88,14 @@ class Needles:
                 self._found_in[what] |= self.passages(what, targets)
 
     @classmethod
-    def of(cls, batch: Batch, recipe: Forms, *, live: Iterable[Batch] = ()) -> Needles:
+    def of(
+        cls,
+        batch: Batch,
+        recipe: Forms,
+        *,
+        live: Iterable[Batch] = (),
+        by_text: bool = False,
+    ) -> Needles:
         """Make needles of passages that should be gone.
 
         Args:
@@ -97,13 +104,15 @@ class Needles:
             recipe: the store's, for the forms in which it keeps vectors.
             live: the rows that stay, read once; a row of `batch` among them (the same id
                 and text) is left out, as a deletion that did not happen is residue.
+            by_text: leave out live rows with the text of a target whatever their id, for
+                targets of which only the texts are known.
         """
         stacks = list(_in_parts(_all_needles(batch, recipe)))
         matchers = [
             Matcher(pieces_of([(f.content, f.least, i) for i, (f, *_) in enumerate(s)]))
             for s in stacks
         ]
-        spans = _shared(matchers, batch, recipe, live)
+        spans = _shared(matchers, batch, recipe, live, by_text)
         parts = []
         for stack, matcher, shared in zip(stacks, matchers, spans, strict=True):
             parts.append(
@@ -202,13 +211,17 @@ def _in_parts(
 
 
 def _shared(
-    matchers: list[Matcher], batch: Batch, recipe: Forms, live: Iterable[Batch]
+    matchers: list[Matcher], batch: Batch, recipe: Forms, live: Iterable[Batch], by_text: bool
 ) -> list[NDArray[np.int64]]:
     """Per matcher the stretches of its needles that live rows hold as well."""
-    gone = {passage.id: passage.text for passage in batch.passages}
+    gone = {(None if by_text else passage.id, passage.text) for passage in batch.passages}
     spans = [np.zeros((0, 2), dtype=np.int64) for _ in matchers]
     for rows in live:
-        stay = [i for i, p in enumerate(rows.passages) if gone.get(p.id) != p.text]
+        stay = [
+            i
+            for i, p in enumerate(rows.passages)
+            if (None if by_text else p.id, p.text) not in gone
+        ]
         alike = _touched(matchers, spans, [_plain(rows, i) for i in stay])
         # What shares a stretch with a needle may do so in every other form, too.
         near = [stay[i] for i in alike]

@@ -1,0 +1,149 @@
+"""Looking at a store, or at a folder of any kind of store, for what should be gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ragshield import registry
+from ragshield.errors import RagshieldError, UsageError
+from ragshield.protocols import Recipe, Surface
+from ragshield.records import Batch, Spec, Vectors
+from ragshield.residue.folder import Folder
+from ragshield.residue.needles import Needles
+from ragshield.residue.report import Residue, target_of
+from ragshield.residue.searching import search
+from ragshield.stores.url import open_store
+
+
+class Place(Protocol):
+    """What a look needs to know of a store: the reading half of a `Recipe`."""
+
+    def describe(self, url: str) -> Mapping[str, str]:
+        """Software and versions."""
+        ...
+
+    def surfaces(self, url: str) -> tuple[Surface, ...]:
+        """Every place that can be searched."""
+        ...
+
+    def untested(self, url: str) -> tuple[str, ...]:
+        """Places that cannot."""
+        ...
+
+    def forms(self, vectors: Vectors) -> tuple[NDArray[np.uint8], ...]:
+        """How the store may keep these vectors."""
+        ...
+
+
+def residue(
+    place: str,
+    batch: Batch,
+    *,
+    baseline: Residue | None = None,
+    live: Iterable[Batch] | None = None,
+    extra: Iterable[Surface] = (),
+    by_text: bool = False,
+    on_bytes: Callable[[int], None] | None = None,
+) -> Residue:
+    """Look at the bytes of a store for passages that should be gone from it.
+
+    Before a deletion this gives the baseline, after it the proof. Changes nothing.
+
+    Args:
+        place: URL of a store, `dir:FOLDER`, or the path of a file or folder; where the
+            store has no recipe its files are looked at as those of any folder are.
+        batch: the passages, with ids, texts and the vectors that the store held.
+        baseline: the look before the deletion, at the same place for the same passages.
+        live: rows that stay, whose bytes are no residue; None for those that the store
+            gives now, () for none.
+        extra: further surfaces, such as a cache beside the store.
+        by_text: the ids of the passages are not the store's; they are told by their texts.
+        on_bytes: called with the number of bytes just looked at.
+
+    Raises:
+        UsageError: the place is no URL and does not exist, or there are no passages.
+        InputError: the baseline is one of other passages.
+    """
+    if not batch.passages:
+        raise UsageError("no targets given: there is nothing to look for")
+    if baseline is not None:
+        baseline.check_baseline(batch)
+    notes: list[str] = []
+    where, url = _place(place)
+    rows = _live(place, notes) if live is None else live
+    forms = Folder(Path()) if where is None else where
+    needles = Needles.of(batch, forms, live=rows, by_text=by_text)
+    surfaces = (*(() if where is None else where.surfaces(url)), *extra)
+    found = search(needles, surfaces, on_bytes=on_bytes)
+    texts = frozenset[int]().union(*(one.texts for one in found))
+    vectors = frozenset[int]().union(*(one.vectors for one in found))
+    _explain_missing(needles, batch, notes)
+    return Residue(
+        place=place,
+        software={} if where is None else where.describe(url),
+        n_passages=len(batch),
+        n_texts=len(needles.searchable("text")),
+        n_vectors=len(needles.searchable("vector")),
+        n_seen_texts=len(texts),
+        n_seen_vectors=len(vectors),
+        found=found,
+        untested=() if where is None else where.untested(url),
+        target=target_of(batch),
+        unsupported=None if where is not None else f"no way is known to the files of {place}",
+        notes=tuple(notes),
+        before=baseline,
+    )
+
+
+def _place(place: str) -> tuple[Place | None, str]:
+    """What can be looked at there; None for a store that nothing is known about."""
+    scheme, colon, rest = place.partition(":")
+    if colon and scheme in registry.names("recipe"):
+        return cast("Recipe", registry.build(Spec("recipe", scheme))), place
+    if colon and scheme == "dir":
+        return Folder.at(rest), place
+    if colon and scheme in registry.names("store"):
+        path = Path(rest.partition("#")[0]).expanduser()
+        return (Folder(path) if rest and path.exists() else None), place
+    if not Path(place).expanduser().exists():
+        raise UsageError(
+            f"'{place}' is neither the URL of a store nor a file or folder that exists"
+        )
+    return Folder.at(place), place
+
+
+def _live(place: str, notes: list[str]) -> Iterator[Batch]:
+    """The rows that the store gives now; none for a folder, or a store that does not open."""
+    scheme, colon, _ = place.partition(":")
+    if not colon or scheme not in registry.names("store"):
+        return
+    try:
+        store = open_store(place)
+    except RagshieldError as error:
+        notes.append(f"looked at without the live rows, which may share words: {error}")
+        return
+    with store:
+        yield from store.batches()
+
+
+def _explain_missing(needles: Needles, batch: Batch, notes: list[str]) -> None:
+    n = len(batch) - len(needles.searchable("text"))
+    if n:
+        notes.append(
+            f"{n} of {len(batch)} texts cannot be looked for: they are shorter than 8 bytes, "
+            "repeat one sign, or live rows hold every word of them"
+        )
+    if batch.vectors is None:
+        notes.append("the targets have no vectors: nothing is said about vectors")
+        return
+    n = len(batch) - len(needles.searchable("vector"))
+    if n:
+        notes.append(
+            f"{n} of {len(batch)} vectors cannot be looked for: they are missing, hold hardly "
+            "any number but zero, or live rows hold them, too"
+        )
