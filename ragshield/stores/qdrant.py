@@ -36,6 +36,7 @@ from ragshield.stores.qdrant_points import (
     read_point,
     write_point,
 )
+from ragshield.stores.sqlite_file import connect, translated
 
 
 class Place(NamedTuple):
@@ -204,7 +205,7 @@ class MutableQdrantStore(QdrantStore):
                 own = point_id(passage.id)
                 payload = loaded.layout.payload(passage)
                 rows.append((_key(own), write_point(own, vector, self._place.vector, payload)))
-            with _connected(self._url, self._place, writable=True) as database, database:
+            with _connected(self._url, self._place, writable=True) as database:
                 database.executemany("INSERT INTO points VALUES (?, ?)", rows)
 
     def delete(self, ids: Iterable[str]) -> int:
@@ -214,7 +215,7 @@ class MutableQdrantStore(QdrantStore):
             gone = set(ids) & set(loaded.position)
             rows = [(row,) for passage_id in gone for row in loaded.row_ids[passage_id]]
             if rows:
-                with _connected(self._url, self._place, writable=True) as database, database:
+                with _connected(self._url, self._place, writable=True) as database:
                     database.executemany("DELETE FROM points WHERE rowid = ?", rows)
         return len(gone)
 
@@ -296,14 +297,18 @@ def locked(url: str, folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _connected(url: str, place: Place, *, writable: bool = False) -> Iterator[sqlite3.Connection]:
-    uri = f"{place.file.resolve().as_uri()}?mode={'rw' if writable else 'ro'}"
-    try:
-        with closing(sqlite3.connect(uri, uri=True, timeout=30)) as database:
-            if writable:
-                database.execute("PRAGMA secure_delete = ON")
+    """The file of points; what is written becomes one transaction."""
+    with closing(connect(place.file, url, writable=writable)) as database, translated(url):
+        if not writable:
             yield database
-    except sqlite3.Error as error:
-        raise StoreError(f"{url}: {place.file.name}: {error}") from error
+            return
+        database.execute("BEGIN IMMEDIATE")
+        try:
+            yield database
+            database.execute("COMMIT")
+        finally:
+            if database.in_transaction:
+                database.execute("ROLLBACK")
 
 
 def _stamp(url: str, path: Path) -> tuple[int, int]:
