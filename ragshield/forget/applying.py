@@ -1,26 +1,30 @@
-"""Applying a plan: snapshot, delete, verify; each step can be repeated after a crash."""
+"""Applying plans: block, snapshot, look, delete, purge, look again, compare; crash-safe."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
+from ragshield.blocklist import Blocklist
 from ragshield.errors import IncompleteError, InputError, UsageError
 from ragshield.files import check_writable
-from ragshield.forget.history import State, journal_of, loaded, selection_digest, state_of
-from ragshield.forget.plan import ForgetPlan, PlanItem, content_hash, listed
-from ragshield.forget.snapshot import likeness, read_snapshot, write_snapshot
+from ragshield.forget import erasing
+from ragshield.forget.deleting import delete, fetch, unchanged, unusable_vectors
+from ragshield.forget.history import State, loaded
+from ragshield.forget.plan import listed
+from ragshield.forget.plan_records import ForgetPlan
+from ragshield.forget.probing import N_QUESTIONS, probes_of
+from ragshield.forget.rounds import Round, Selection, refuse_overlap, selection_of
+from ragshield.forget.sealing import new_keys
+from ragshield.forget.snapshot import Saved, SavedPart, write_snapshot
+from ragshield.proof.verdicts import Verdict, overall
 from ragshield.protocols import MutableStore, Store
-from ragshield.records import Batch, Passage
 from ragshield.stores.url import open_store
 
-STEP = 500
-"""Ids per call: what every store takes."""
+PlanGiven = ForgetPlan | Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +32,18 @@ class ForgetResult:
     """What `apply_plan` did.
 
     Attributes:
-        n_deleted: passages of the plan that are gone.
-        n_left: passages in the store now.
-        snapshot: file that `undo` restores from; it holds what was deleted.
+        n_deleted: passages of the plans that are gone.
+        n_left: passages in the first plan's store now.
+        snapshot: file that `undo` restores the first plan from; it holds, encrypted,
+            what was deleted.
         resumed: an earlier, broken-off run was finished.
-        already: the plan had been applied before; nothing was done.
+        already: all plans had been applied before; nothing was done.
         notes: what a reader should know, such as passages that others added meanwhile.
+        verdict: on the stores' bytes, see `ragshield.proof.Verdict`.
+        n_residual: passages of which something is still in some file.
+        places: per store what was found, as certificates state it.
+        snapshots: one file per plan.
+        blocklist: file that retrievers and guards follow.
     """
 
     n_deleted: int
@@ -42,87 +52,247 @@ class ForgetResult:
     resumed: bool
     already: bool
     notes: tuple[str, ...] = ()
+    verdict: Verdict = "NOT_TESTED"
+    n_residual: int = 0
+    places: tuple[dict[str, Any], ...] = field(default=(), repr=False)
+    snapshots: tuple[Path, ...] = ()
+    blocklist: Path | None = None
 
 
 def apply_plan(
-    plan: ForgetPlan | Path,
+    plan: PlanGiven | Sequence[PlanGiven],
     *,
     store: MutableStore | None = None,
     snapshot_dir: Path | None = None,
     include_review: bool = False,
     trust_collection_config: bool = False,
+    purge: bool = True,
+    blocklist: Path | None = None,
+    out_of_scope: Sequence[str] = (),
     on_progress: Callable[[int], None] | None = None,
+    on_step: Callable[[str], None] | None = None,
 ) -> ForgetResult:
-    """Delete what a plan selects, after a snapshot.
+    """Erase what plans select: from retrieval at once, from the store, and from its files.
 
-    First all passages are compared with the plan, then written to a snapshot that is on
-    disk before anything is deleted, then deleted, then looked for. After a crash at any
-    point the same call finishes the work, and `undo` takes it back.
+    In this order, each step on disk before the next: the passages are compared with the
+    plan and blocked at retrieval; they are written to an encrypted snapshot; the store's
+    bytes are searched for them, so that it is known that they can be seen; they are deleted
+    and looked for; the store's recipe purges its files, once for all plans; the bytes are
+    searched again; and the store is asked again what it was asked before. After a crash
+    at any point the same call finishes the work, and `undo` takes it back.
 
-    Deleting does not erase: Chroma keeps the bytes in its files, and the snapshot holds
-    every deleted passage. Purging is not part of this version.
+    Neither an unsupported store nor a failed step counts as done: `verdict` says what
+    was shown. Until `make_final` the snapshot and its key can bring everything back.
 
     Args:
-        plan: a plan that was written to a file, or the file.
-        store: the store, if it is open already; else it is opened by the plan's URL.
-        snapshot_dir: folder for the snapshot; beside the plan if not given.
+        plan: a plan that was written to a file, the file, or several of either.
+        store: the plan's store, if it is open already; its files are left alone then, and
+            the verdict is NOT_TESTED. Else stores are opened by their URLs.
+        snapshot_dir: folder for the snapshots; beside each plan if not given. The keys
+            are kept beside the plans.
         include_review: delete what the plan lists for review, too.
         trust_collection_config: see `open_store`.
+        purge: run the store's recipe; without it deleted bytes stay in its files.
+        blocklist: file of what retrieval must hold back; `PLAN.blocked` if not given.
+        out_of_scope: words; a place that cannot be searched, and is described with one
+            of them, becomes a stated exception instead of NOT_TESTED.
         on_progress: called with the number of passages just deleted.
+        on_step: called with a line on what is being done.
 
     Raises:
-        UsageError: the plan has no file or selects nothing, or the snapshot cannot be
-            written (nothing is deleted then).
-        InputError: the plan file is malformed, a passage is gone or has changed since the
+        UsageError: a plan has no file or selects nothing, two select the same, one was made
+            final, or the snapshot cannot be written (nothing is deleted then).
+        InputError: a plan file is malformed, a passage is gone or has changed since the
             plan was made, or the plan was edited between two runs.
-        IncompleteError: something to be deleted is still there, or something else is gone.
+        StoreError: the store cannot be read or purged: in use, read-only, damaged.
+        IncompleteError: something to be deleted is still there, something else is gone,
+            or a purge could not be finished; call again.
     """
-    plan = loaded(plan)
-    items = plan.items if include_review else plan.selected
-    if not items:
-        raise UsageError("the plan selects nothing; edit 'selected' in it, or plan again")
-    journal = journal_of(plan)
-    digest = selection_digest(items)
-    name = journal.path.name.removesuffix(".journal")
-    snapshot = journal.path.with_name(f"{name}.snapshot")
-    if snapshot_dir is not None:  # where plans of the same name may meet
-        snapshot = snapshot_dir / f"{name}.{digest[:8]}.snapshot"
-    check_writable(snapshot)
-    with (
-        opened_store(plan, store, trust_collection_config) as opened,
-        journal.changing() as steps,
-    ):
-        state = state_of(steps, journal.path)
-        if state.step == "undoing":
-            raise UsageError("an undo of this plan broke off; finish it first: ragshield undo")
-        # Broken off before its snapshot, a round has deleted nothing: it starts anew.
-        fresh = state.step in (None, "begun", "undone")
-        if not fresh and state.selection != digest:
-            raise InputError(
-                f"{plan.path} selects other passages than when it was first applied; "
-                "undo it first, or restore the plan"
-            )
-        if state.step == "verified":
-            return _done_before(opened, state, items)
-        resumed = state.step in ("begun", "snapshot")
-        if fresh:
-            batch = unchanged(opened, items)
-            steps.append([{"step": "begun", "selection": digest}])
-            sha256, n_before = write_snapshot(batch, snapshot), opened.count()
-            path = os.path.relpath(snapshot, journal.path.parent)
-            record = {"step": "snapshot", "path": path, "sha256": sha256, "n_before": n_before}
-            steps.append([record])
-            state = state_of(steps, journal.path)
-        n_unusable = _delete(opened, state, on_progress)
-        notes, problem = _others(opened, state, plan, items)
-        if n_unusable:
-            notes += (f"undo cannot bring back {n_unusable} passages: their vectors are unusable",)
-        steps.append([{"step": "verified"}])
-        if problem is not None:
+    given = [plan] if isinstance(plan, ForgetPlan | Path) else list(plan)
+    if not given:
+        raise UsageError("no plan was given")
+    selections = [
+        selection_of(loaded(one), include_review=include_review, snapshot_dir=snapshot_dir)
+        for one in given
+    ]
+    refuse_overlap(selections)
+    for selection in selections:
+        check_writable(selection.snapshot)
+        _refuse_other_store(selection.plan, store)
+    first = selections[0].path
+    blocked = Blocklist(blocklist or first.with_name(f"{first.name}.blocked"))
+    job = _Job(store, trust_collection_config, blocked, on_progress, on_step)
+    with held(selections) as rounds:
+        for one in rounds:
+            _refuse_state(one)
+        if all(one.state.finished for one in rounds):
+            return job.result(rounds, already=True)
+        skip = erasing.GIVEN_OPEN if store is not None else None if purge else erasing.NOT_ASKED
+        job.run(rounds, skip, out_of_scope)
+        return job.result(rounds, already=False)
+
+
+@contextmanager
+def held(selections: Sequence[Selection]) -> Iterator[list[Round]]:
+    """The rounds of several plans, with their journals locked: always in the same order."""
+    with ExitStack() as stack:
+        rounds: dict[Path, Round] = {}
+        for selection in sorted(selections, key=lambda s: str(s.journal.path.resolve())):
+            steps = stack.enter_context(selection.journal.changing())
+            rounds[selection.journal.path] = Round(selection, steps)
+        yield [rounds[selection.journal.path] for selection in selections]
+
+
+class _Job:
+    """Plans that are applied together."""
+
+    def __init__(
+        self,
+        store: MutableStore | None,
+        trust: bool,
+        blocklist: Blocklist,
+        on_progress: Callable[[int], None] | None,
+        on_step: Callable[[str], None] | None,
+    ) -> None:
+        self.store = store
+        self.trust = trust
+        self.blocklist = blocklist
+        self.on_progress = on_progress
+        self.on_step = on_step
+        self.notes: list[str] = []
+
+    def run(self, rounds: Sequence[Round], skip: str | None, out_of_scope: Sequence[str]) -> None:
+        fresh = [one for one in rounds if one.state.fresh]
+        for one in fresh:
+            self._begin(one, fresh)
+        self._say("looking for the target in the files")
+        erasing.take_baseline([o for o in rounds if o.state.step == "snapshot"], skip)
+        problems = [self._delete(one) for one in rounds if one.state.step == "baseline"]
+        if problem := next((p for p in problems if p), None):
             raise IncompleteError(problem)
-        return ForgetResult(
-            len(items), opened.count(), _snapshot_of(state), resumed, already=False, notes=notes
+        self._say("purging")
+        todo = [one for one in rounds if not one.state.has("purged")]
+        self.notes += erasing.purge(todo, skip, self.on_step)
+        self._say("looking again")
+        todo = [one for one in rounds if not one.state.has("scanned")]
+        erasing.scan(todo, self.reading, out_of_scope)
+        self._say("asking again")
+        erasing.ask([one for one in rounds if not one.state.has("compared")], self.reading)
+
+    def reading(self, url: str) -> AbstractContextManager[Store]:
+        """A store to read from."""
+        return self._opened(url, writable=False)
+
+    @contextmanager
+    def _opened(self, url: str, *, writable: bool) -> Iterator[Any]:
+        if self.store is not None and self.store.url == url:
+            yield self.store
+        elif writable:
+            with open_store(url, writable=True, trust_collection_config=self.trust) as opened:
+                yield opened
+        else:
+            with open_store(url, trust_collection_config=self.trust) as reading:
+                yield reading
+
+    def _begin(self, one: Round, together: Sequence[Round]) -> None:
+        """Block the passages and write them away, with what the store should say without them."""
+        self._say("blocking and taking a snapshot")
+        n = max(1, N_QUESTIONS // len(together))
+        parts = []
+        one.note("begun", selection=one.selection.digest)
+        for url, items in one.selection.parts:
+            with self._opened(url, writable=True) as store:
+                batch = unchanged(store, items)
+                never = {
+                    item.passage_id
+                    for other in together
+                    for place, chosen in other.selection.parts
+                    for item in chosen
+                    if place == url
+                }
+                self.blocklist.add(batch.passages)
+                probes = probes_of(store, batch, never, n=n)
+                parts.append(SavedPart(url, batch, store.count(), probes))
+        n_blocked = sum(len(part.batch) for part in parts)
+        one.note("blocked", n=n_blocked, path=one.relative(self.blocklist.path))
+        keys = new_keys(one.key_path)
+        sha256 = write_snapshot(Saved(tuple(parts)), one.selection.snapshot, keys.key)
+        one.forget_cached()
+        one.note(
+            "snapshot",
+            path=one.relative(one.selection.snapshot),
+            sha256=sha256,
+            key=one.relative(one.key_path),
+            n_before=parts[0].n_before if parts else 0,
         )
+
+    def _delete(self, one: Round) -> str | None:
+        """Delete a round's passages; gives what is wrong with the rest of the store."""
+        self._say("deleting")
+        problem = None
+        for part in one.saved.parts:
+            url = part.url or one.plan.store_url
+            with self._opened(url, writable=True) as store:
+                n_there = len(fetch(store, [p.id for p in part.batch.passages]))
+                n_expected = store.count() - n_there
+                delete(store, part.batch, self.on_progress)
+                notes, wrong = _others(store, one, part, n_expected)
+            self.notes += notes
+            problem = problem or wrong
+            if n := unusable_vectors(part.batch):
+                what = f"undo cannot bring back {n} passages: their vectors are unusable"
+                self.notes.append(what)
+        one.note("deleted")
+        return problem
+
+    def result(self, rounds: Sequence[Round], *, already: bool) -> ForgetResult:
+        n_deleted = n_back = 0
+        for one in rounds:
+            for url, items in one.selection.parts:
+                with self.reading(url) as store:
+                    back = [p.id for p in fetch(store, [i.passage_id for i in items]).passages]
+                n_deleted += len(items) - len(back)
+                n_back += len(back)
+                if back:
+                    self.notes.append(f"in the store again, added by others: {listed(back)}")
+        with self.reading(rounds[0].plan.store_url) as store:
+            n_left = store.count()
+        places = places_of(rounds)
+        return ForgetResult(
+            n_deleted=n_deleted,
+            n_left=n_left,
+            snapshot=_snapshot_of(rounds[0].state),
+            resumed=any(one.resumed for one in rounds),
+            already=already,
+            notes=tuple(dict.fromkeys(self.notes)),
+            verdict="RESIDUAL" if n_back else overall(places),
+            n_residual=max((s["n"] for p in places for s in p["surfaces"]), default=0),
+            places=tuple(places),
+            snapshots=tuple(_snapshot_of(one.state) for one in rounds),
+            blocklist=self.blocklist.path,
+        )
+
+    def _say(self, line: str) -> None:
+        if self.on_step is not None:
+            self.on_step(line)
+
+
+def places_of(rounds: Sequence[Round]) -> list[dict[str, Any]]:
+    """What the rounds found in each store, each store once."""
+    places: dict[str, dict[str, Any]] = {}
+    for one in rounds:
+        for key, record in one.state.evidence.get("scanned", {}).get("places", {}).items():
+            known = places.setdefault(key, {**record, "rounds": []})
+            known["rounds"].append(record)
+    for place in places.values():
+        records = place.pop("rounds")
+        place["n_texts"] = sum(record["n_texts"] for record in records)
+        place["n_vectors"] = sum(record["n_vectors"] for record in records)
+        place["seen_before"] = erasing.seen_totals(records)
+        # Scanned apart after a crash, each round has surfaces of its own.
+        different = {str(record["surfaces"]): record["surfaces"] for record in records}
+        place["surfaces"] = [row for rows in different.values() for row in rows]
+    return list(places.values())
 
 
 def _snapshot_of(state: State) -> Path:
@@ -131,117 +301,45 @@ def _snapshot_of(state: State) -> Path:
     return state.snapshot
 
 
-def _delete(store: MutableStore, state: State, on_progress: Callable[[int], None] | None) -> int:
-    """Delete what the snapshot holds, once it is known to be sound, and look for it.
-
-    Returns:
-        How many of them have NaN, infinite or zero vectors, which no store takes back.
-    """
-    saved = read_snapshot(_snapshot_of(state), state.snapshot_sha256)
-    ids = [p.id for p in saved.passages]
-    refuse_changed(saved, fetch(store, ids))
-    for start in range(0, len(ids), STEP):
-        part = ids[start : start + STEP]
-        store.delete(part)
-        if on_progress is not None:
-            on_progress(len(part))
-    left = [p.id for p in fetch(store, ids).passages]
-    if left:
-        raise IncompleteError(
-            f"{len(left)} of {len(ids)} passages are still in the store: {listed(left)}; "
-            "apply the plan again"
+def _refuse_state(one: Round) -> None:
+    state = one.state
+    if state.step == "undoing":
+        raise UsageError("an undo of this plan broke off; finish it first: ragshield undo")
+    # Broken off before its snapshot, a round has deleted nothing: it starts anew.
+    if not state.fresh and state.selection != one.selection.digest:
+        raise InputError(
+            f"{one.selection.path} selects other passages than when it was first applied; "
+            "undo it first, or restore the plan"
         )
-    if saved.vectors is None:
-        return 0
-    usable = np.isfinite(saved.vectors).all(axis=1) & saved.vectors.any(axis=1)
-    return int((~usable).sum())
+
+
+def _refuse_other_store(plan: ForgetPlan, store: MutableStore | None) -> None:
+    if store is None:
+        return
+    if store.url != plan.store_url:
+        raise UsageError(f"the plan was made for {plan.store_url}, not for {store.url}")
+    if not isinstance(store, MutableStore):
+        raise UsageError(f"{store.url} was opened to read; open it with writable=True")
 
 
 def _others(
-    store: Store, state: State, plan: ForgetPlan, items: Sequence[PlanItem]
-) -> tuple[tuple[str, ...], str | None]:
+    store: Store, one: Round, part: SavedPart, n_expected: int
+) -> tuple[list[str], str | None]:
     """Whether all else remains: notes, and what is wrong."""
-    deleted = {item.passage_id for item in items}
-    stay = [n.passage_id for n in plan.at_risk if n.passage_id not in deleted]
+    deleted = {passage.id for passage in part.batch.passages}
+    stay = [n.passage_id for n in one.plan.at_risk if n.passage_id not in deleted]
+    stay = stay if part.url == one.plan.store_url else []
     found = {p.id for p in fetch(store, stay).passages}
     lost = [passage_id for passage_id in stay if passage_id not in found]
-    n_left, n_expected = store.count(), state.n_before - len(items)
-    notes = []
+    n_left, notes = store.count(), []
     if lost:
         notes.append(f"neighbours that should stay are not there: {listed(lost)}")
     if n_left > n_expected:
         notes.append(f"{n_left - n_expected} passages were added by others meanwhile")
     if n_left >= n_expected:
-        return tuple(notes), None
-    return tuple(notes), (
-        f"the plan's {len(items)} passages are gone, but the store holds {n_left} where "
+        return notes, None
+    return notes, (
+        f"the plan's {len(deleted)} passages are gone, but the store holds {n_left} where "
         f"{n_expected} should be left: something else removed passages at the same time; "
-        f"the snapshot is {state.snapshot}"
+        f"the snapshot is {one.state.snapshot}"
     )
-
-
-def _done_before(store: Store, state: State, items: Sequence[PlanItem]) -> ForgetResult:
-    back = [p.id for p in fetch(store, [item.passage_id for item in items]).passages]
-    notes = (f"in the store again, added by others: {listed(back)}",) if back else ()
-    return ForgetResult(
-        len(items) - len(back), store.count(), _snapshot_of(state), False, True, notes
-    )
-
-
-@contextmanager
-def opened_store(
-    plan: ForgetPlan, store: MutableStore | None, trust_collection_config: bool
-) -> Iterator[MutableStore]:
-    """The store given, or the plan's, opened to write and closed afterwards."""
-    if store is not None:
-        if store.url != plan.store_url:
-            raise UsageError(f"the plan was made for {plan.store_url}, not for {store.url}")
-        if not isinstance(store, MutableStore):
-            raise UsageError(f"{store.url} was opened to read; open it with writable=True")
-        yield store
-        return
-    with open_store(
-        plan.store_url, writable=True, trust_collection_config=trust_collection_config
-    ) as opened:
-        yield opened
-
-
-def fetch(store: Store, ids: Sequence[str]) -> Batch:
-    """The passages with these ids that exist, any number of them."""
-    passages: list[Passage] = []
-    rows = []
-    for start in range(0, len(ids), STEP):
-        part = store.get(list(ids[start : start + STEP]))
-        passages += part.passages
-        if part.vectors is not None and len(part):
-            rows.append(part.vectors)
-    return Batch(tuple(passages), np.vstack(rows) if rows else None)
-
-
-def unchanged(store: Store, items: Sequence[PlanItem]) -> Batch:
-    """The plan's passages as they are now, or a refusal if they are not as planned."""
-    batch = fetch(store, [item.passage_id for item in items])
-    there = {p.id: content_hash(p) for p in batch.passages}
-    gone = [item.passage_id for item in items if item.passage_id not in there]
-    if gone:
-        raise InputError(
-            f"{len(gone)} passages of the plan are no longer in {store.url}: {listed(gone)}; "
-            "plan again"
-        )
-    changed = [i.passage_id for i in items if there[i.passage_id] != i.sha256]
-    if changed:
-        raise InputError(
-            f"{len(changed)} passages have changed since the plan was made: "
-            f"{listed(changed)}; plan again"
-        )
-    return batch
-
-
-def refuse_changed(saved: Batch, there: Batch) -> None:
-    """Refuse to touch passages that are no longer what the snapshot holds."""
-    changed = [x for x, alike in likeness(saved, there).items() if alike == "other"]
-    if changed:
-        raise InputError(
-            f"{len(changed)} ids exist with other content than the snapshot's: "
-            f"{listed(changed)}; nothing was touched: remove or rename those passages first"
-        )

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence, Set
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ragshield.blocklist import Blocklist
 from ragshield.errors import IncompleteError, UsageError
-from ragshield.forget.applying import STEP, fetch, opened_store, refuse_changed
-from ragshield.forget.history import journal_of, loaded, state_of
-from ragshield.forget.plan import ForgetPlan
-from ragshield.forget.snapshot import likeness, read_snapshot
+from ragshield.forget.deleting import STEP, fetch, refuse_changed
+from ragshield.forget.history import journal_of, loaded
+from ragshield.forget.plan_records import ForgetPlan
+from ragshield.forget.rounds import Round, Selection
+from ragshield.forget.snapshot import SavedPart, likeness
 from ragshield.protocols import MutableStore
 from ragshield.records import Batch
+from ragshield.stores.url import open_store
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,45 +61,91 @@ def undo(
         trust_collection_config: see `open_store`.
 
     Raises:
-        UsageError: the plan was never applied.
-        InputError: the snapshot is missing or damaged, or an id exists with other content
-            (nothing is added then).
+        UsageError: the plan was never applied, or was made final.
+        InputError: the snapshot or its key is missing or damaged, or an id exists with
+            other content (nothing is added then).
         IncompleteError: what came back is not what was saved.
     """
     plan = loaded(plan)
     journal = journal_of(plan)
+    path = journal.path.with_name(journal.path.name.removesuffix(".journal"))
     if not journal.path.exists():
-        raise UsageError(f"{plan.path} was never applied; there is nothing to undo")
-    with (
-        opened_store(plan, store, trust_collection_config) as opened,
-        journal.changing() as steps,
-    ):
-        state = state_of(steps, journal.path)
-        if state.snapshot is None:  # broken off before the snapshot: nothing was deleted
-            raise UsageError(f"nothing of {plan.path} was deleted; there is nothing to undo")
-        saved = read_snapshot(state.snapshot, state.snapshot_sha256)
-        ids = [p.id for p in saved.passages]
-        there = fetch(opened, ids)
-        if state.step == "undone" and len(there) == len(ids):
-            return UndoResult(0, len(ids), 0, opened.count(), state.snapshot, True)
-        refuse_changed(saved, there)
-        if state.step == "undone":
-            raise UsageError(
-                f"{plan.path} was undone before, and {len(ids) - len(there)} of its passages "
-                "were removed since, not by it; apply it first if they should come back"
-            )
-        steps.append([{"step": "undoing"}])
-        present = {p.id for p in there.passages}
-        missing = [i for i, passage_id in enumerate(ids) if passage_id not in present]
-        for start in range(0, len(missing), STEP):
-            part = missing[start : start + STEP]
-            vectors = None if saved.vectors is None else saved.vectors[part]
-            opened.add(Batch(tuple(saved.passages[i] for i in part), vectors))
-        n_rounded = _verify(opened, saved)
-        steps.append([{"step": "undone"}])
-        return UndoResult(
-            len(missing), len(present), n_rounded, opened.count(), state.snapshot, False
+        raise UsageError(f"{path} was never applied; there is nothing to undo")
+    selection = Selection(plan, (), journal, "", path)
+    with journal.changing() as steps:
+        one = Round(selection, steps)
+        if one.state.destroyed:
+            raise UsageError(f"{path} was made final; undo is impossible")
+        if one.state.snapshot is None:  # broken off before the snapshot: nothing was deleted
+            raise UsageError(f"nothing of {path} was deleted; there is nothing to undo")
+        with ExitStack() as stack:
+            parts = [
+                (part, stack.enter_context(_opened(plan, part, store, trust_collection_config)))
+                for part in one.saved.parts
+            ]
+            return _undone(one, parts)
+
+
+def _undone(one: Round, parts: Sequence[tuple[SavedPart, MutableStore]]) -> UndoResult:
+    there = [fetch(opened, [p.id for p in part.batch.passages]) for part, opened in parts]
+    n_all, n_there = sum(len(part.batch) for part, _ in parts), sum(map(len, there))
+    n_left = parts[0][1].count() if parts else 0
+    snapshot, path = one.state.snapshot, one.selection.path
+    if snapshot is None:
+        raise UsageError(f"nothing of {path} was deleted; there is nothing to undo")
+    if one.state.step == "undone" and n_there == n_all:
+        return UndoResult(0, n_all, 0, n_left, snapshot, True)
+    for (part, _), found in zip(parts, there, strict=True):
+        refuse_changed(part.batch, found)
+    if one.state.step == "undone":
+        raise UsageError(
+            f"{path} was undone before, and {n_all - n_there} of its passages "
+            "were removed since, not by it; apply it first if they should come back"
         )
+    one.note("undoing")
+    n_rounded = 0
+    for (part, opened), found in zip(parts, there, strict=True):
+        _add_missing(opened, part.batch, {p.id for p in found.passages})
+        n_rounded += _verify(opened, part.batch)
+    _unblock(one)
+    one.note("undone")
+    n_left = parts[0][1].count() if parts else 0
+    return UndoResult(n_all - n_there, n_there, n_rounded, n_left, snapshot, False)
+
+
+def _add_missing(store: MutableStore, saved: Batch, present: Set[str]) -> None:
+    missing = [i for i, passage in enumerate(saved.passages) if passage.id not in present]
+    for start in range(0, len(missing), STEP):
+        part = missing[start : start + STEP]
+        vectors = None if saved.vectors is None else saved.vectors[part]
+        store.add(Batch(tuple(saved.passages[i] for i in part), vectors))
+
+
+def _unblock(one: Round) -> None:
+    """Let retrieval give the passages again."""
+    name = one.state.evidence.get("blocked", {}).get("path")
+    if name is None:
+        return
+    path = one.selection.journal.path.parent / name
+    if path.exists():
+        Blocklist(path).remove(one.saved.passages)
+
+
+@contextmanager
+def _opened(
+    plan: ForgetPlan, part: SavedPart, store: MutableStore | None, trust: bool
+) -> Iterator[MutableStore]:
+    """The store given, or the part's, opened to write and closed afterwards."""
+    if store is not None and store.url != plan.store_url:
+        raise UsageError(f"the plan was made for {plan.store_url}, not for {store.url}")
+    if store is not None and not isinstance(store, MutableStore):
+        raise UsageError(f"{store.url} was opened to read; open it with writable=True")
+    url = part.url or plan.store_url
+    if store is not None and store.url == url:
+        yield store
+        return
+    with open_store(url, writable=True, trust_collection_config=trust) as opened:
+        yield opened
 
 
 def _verify(store: MutableStore, saved: Batch) -> int:

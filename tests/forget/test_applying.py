@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
 import signal
@@ -13,12 +15,15 @@ import numpy as np
 import pytest
 
 from ragshield.errors import IncompleteError, InputError, UsageError
-from ragshield.forget import apply_plan, plan_forget, undo, write_plan
-from ragshield.forget.snapshot import likeness, read_snapshot, write_snapshot
+from ragshield.forget import apply_plan, plan_forget, read_plan, undo, write_plan
+from ragshield.forget.history import selection_digest
+from ragshield.forget.sealing import read_keys
+from ragshield.forget.snapshot import Saved, SavedPart, likeness, read_snapshot, write_snapshot
 from ragshield.records import Batch, Passage
 from ragshield.stores.memory import MutableMemoryStore
 from ragshield.stores.url import open_store
 
+KEY = bytes(range(32))
 TARGETS = ["ada-1", "ada-2", "ada-middle", "ada-last", "filler-7"]
 GONE = {*TARGETS, "ada-copy"}
 
@@ -89,8 +94,12 @@ def test_the_snapshot_is_private_and_holds_what_goes(jsonl_url, tmp_path) -> Non
     done = apply_plan(planned(jsonl_url, tmp_path), snapshot_dir=folder)
     assert done.snapshot.resolve().parent == folder
     assert stat.S_IMODE(done.snapshot.stat().st_mode) == 0o600
-    ids = [json.loads(line).get("id") for line in done.snapshot.read_text().splitlines()[1:]]
-    assert set(ids) == GONE
+    assert b"Tannow" not in done.snapshot.read_bytes()
+    key = tmp_path / "plan.json.key"
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    sha256 = hashlib.sha256(done.snapshot.read_bytes()).hexdigest()
+    saved = read_snapshot(done.snapshot, sha256, read_keys(key).key)
+    assert {p.id for p in saved.passages} == GONE
     undo(tmp_path / "plan.json")
 
 
@@ -146,7 +155,9 @@ def test_undo_refuses_ids_that_others_took_and_adds_nothing(
 def test_a_damaged_snapshot_restores_nothing(jsonl_url, tmp_path, contents) -> None:
     path = planned(jsonl_url, tmp_path)
     snapshot = apply_plan(path).snapshot
-    snapshot.write_text(snapshot.read_text().replace("Tannow", "Tannov"))
+    content = bytearray(snapshot.read_bytes())
+    content[len(content) // 2] ^= 1
+    snapshot.write_bytes(content)
     before = contents(jsonl_url)
     with pytest.raises(InputError, match="is damaged"):
         undo(path)
@@ -213,13 +224,55 @@ def test_a_snapshot_keeps_vectors_and_broken_text_exactly(tmp_path: Path) -> Non
         Passage("b", "", "web"),
     )
     vectors = np.array([[1e-45, np.nan, -0.0], [np.inf, 1 / 3, 3.4e38]], dtype=np.float32)
-    sha256 = write_snapshot(Batch(passages, vectors), tmp_path / "s")
-    back = read_snapshot(tmp_path / "s", sha256)
-    assert back.passages == passages
-    assert back.vectors is not None
-    assert back.vectors.tobytes() == vectors.tobytes()
-    no_vectors = write_snapshot(Batch(passages, None), tmp_path / "t")
-    assert read_snapshot(tmp_path / "t", no_vectors).vectors is None
+    other = SavedPart("memory:b", Batch(passages[:1], None), 3, {"target": {"ids": ["x"]}})
+    saved = Saved((SavedPart("memory:a", Batch(passages, vectors), 7), other), {"f": "content"})
+    sha256 = write_snapshot(saved, tmp_path / "s", KEY)
+    back = read_snapshot(tmp_path / "s", sha256, KEY)
+    first, second = back.parts
+    assert first.batch.passages == passages
+    assert first.batch.vectors is not None
+    assert first.batch.vectors.tobytes() == vectors.tobytes()
+    assert (first.url, first.n_before, first.probes) == ("memory:a", 7, {})
+    assert (second.batch.vectors, second.n_before, second.probes) == (None, 3, other.probes)
+    assert back.files == {"f": "content"}
+
+
+def old_snapshot(batch: Batch, path: Path) -> str:
+    """A snapshot as ragshield 0.1 wrote it: unencrypted lines."""
+    lines = [{"schema": "ragshield-snapshot", "version": 1, "n": len(batch), "dim": 64}]
+    for p, row in zip(batch.passages, batch.vectors, strict=True):
+        vector = base64.b64encode(row.astype("<f4").tobytes()).decode()
+        one = {"id": p.id, "text": p.text, "source": p.source, "meta": dict(p.meta)}
+        lines.append({**one, "vector": vector})
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_a_plan_that_an_older_version_applied_is_undone_or_finished(
+    jsonl_url, tmp_path, contents, deleted
+) -> None:
+    before, path = contents(jsonl_url), planned(jsonl_url, tmp_path)
+    with open_store(jsonl_url, writable=True) as store:
+        batch = store.get(sorted(GONE))
+        sha256 = old_snapshot(batch, tmp_path / "plan.json.snapshot")
+        if deleted:
+            store.delete(sorted(GONE))
+    plan = read_plan(path)
+    steps = [
+        {"schema": "ragshield-forget-journal/1"},
+        {"step": "begun", "selection": selection_digest(plan, plan.selected)},
+        {"step": "snapshot", "path": "plan.json.snapshot", "sha256": sha256, "n_before": 58},
+        *([{"step": "verified"}] if deleted else []),
+    ]
+    journal = tmp_path / "plan.json.journal"
+    journal.write_text("".join(json.dumps(step) + "\n" for step in steps))
+    done = apply_plan(path)
+    assert (done.n_deleted, done.n_left) == (6, 52)
+    # What nobody looked for before it was deleted cannot be shown to be gone.
+    assert done.verdict != "ERASED" if deleted else done.verdict in ("ERASED", "UNSUPPORTED")
+    assert undo(path).n_restored == 6
+    assert contents(jsonl_url) == before
 
 
 def test_likeness_tells_rounding_from_another_vector() -> None:
@@ -241,7 +294,7 @@ KILL = {
     "apply": {
         "before the snapshot": "applying.write_snapshot = die",
         "snapshot written, not recorded": "applying.write_snapshot = then_die(write_snapshot)",
-        "half deleted": "applying.STEP = 2; store.delete = nth(2, store.delete)",
+        "half deleted": "deleting.STEP = 2; store.delete = nth(2, store.delete)",
         "deleted, not recorded": "applying._others = die",
     },
     "undo": {
@@ -252,7 +305,7 @@ KILL = {
 SCRIPT = """
 import os, signal, sys
 from pathlib import Path
-from ragshield.forget import applying, undoing
+from ragshield.forget import applying, deleting, undoing
 from ragshield.forget.snapshot import write_snapshot
 from ragshield.stores.url import open_store
 
