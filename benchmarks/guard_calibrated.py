@@ -147,7 +147,7 @@ def shield_of(store: HonestStore, encoder: Encoder, *, n_questions: int = N_DRAW
     passages = tuple(Passage(str(i), text) for i, text in enumerate(texts))
     batch = Batch(passages, store.builder.vectors(texts))
     memory = MemoryStore("memory:honest", batch)
-    return calibrate(memory, encoder, n_questions=n_questions, n_attacked=0)
+    return calibrate(memory, encoder, k=10, n_questions=n_questions, n_attacked=0)
 
 
 def mean_share(clusters: Sequence[Any], threshold: float) -> float:

@@ -20,9 +20,10 @@ ANY_BUDGET = 0.0101
 """Calibrations with a larger budget in force had too few questions for 0.01."""
 
 _FLUENT = (
-    "Fluent text that answers the question, as an honest passage does; alone it differs from "
-    "one by little but its hold on the question's words. Needed: a reader that compares claims, "
-    "or knowledge of the sources."
+    "Fluent text that answers the question, as an honest passage does. Without the question "
+    "before it, its style and its hold on the question's words are all that tells, and a fit "
+    "that has not seen its make knows less of its style. "
+    "Needed: a reader that compares claims, or knowledge of the sources."
 )
 _TEMPLATE = (
     "The template's words are new to the fit here, so only their hold on the question is left. "

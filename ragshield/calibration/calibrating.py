@@ -54,7 +54,7 @@ def calibrate(
     *,
     questions: Path | Sequence[Honest] | None = None,
     budget: float = 0.01,
-    k: int = 10,
+    k: int = 20,
     seed: int = 0,
     n_questions: int = N_QUESTIONS,
     without: Collection[str] = (),
@@ -92,7 +92,8 @@ def calibrate(
         questions: a file (one question a line, or JSON Lines with `question`), honest
             questions, or None to draw them from the store's passages.
         budget: false-positive rate per honest passage, (0, 0.5].
-        k: hits judged together, as at run time; lowered to the store's size.
+        k: hits judged together, as at run time (a `Guard` asked for 10 judges 20); lowered
+            to the store's size.
         seed: same seed and store, same shield.
         n_questions: how many to draw; of given ones all are used. 1 / budget - 1 at
             least; with more, the threshold wastes less of the budget.

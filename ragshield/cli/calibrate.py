@@ -29,7 +29,10 @@ def calibrate(
     budget: Annotated[
         float, typer.Option(help="Share of honest passages it may cost, above 0, up to 0.5.")
     ] = 0.01,
-    k: Annotated[int, typer.Option("--k", help="Passages you retrieve for a question.")] = 10,
+    k: Annotated[
+        int,
+        typer.Option("--k", help="Passages judged for a question; a guard asked for 10 judges 20."),
+    ] = 20,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Where the calibration goes.")
     ] = Path("shield.toml"),
@@ -100,7 +103,7 @@ def page(shield: Shield, url: str, width: int = 80) -> list[str]:
     expected, loss = shield.expected, shield.clean_loss
     head = (
         f"{url}: {shield.store.n_passages:,} passages, {shield.n_questions} honest questions "
-        f"{drawn}, {shield.k} passages retrieved for each"
+        f"{drawn}, {shield.k} passages judged for each"
     )
     asked = "" if shield.budget == shield.asked_budget else f" ({shield.asked_budget:g} asked for)"
     facts = (

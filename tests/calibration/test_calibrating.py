@@ -20,13 +20,13 @@ from ragshield.stores.memory import MemoryStore, MutableMemoryStore
 def test_a_calibration_states_what_it_rests_on(world_store, word_encoder) -> None:
     store = world_store()
     shield = calibrate(store, word_encoder, n_questions=150, n_attacked=20)
-    assert (shield.k, shield.n_questions, shield.questions) == (10, 150, "generated")
+    assert (shield.k, shield.n_questions, shield.questions) == (20, 150, "generated")
     assert shield.store.n_passages == store.count()
     assert (shield.store.dim, shield.encoder) == (64, "word-hash")
     assert (shield.budget, shield.asked_budget) == (0.01, 0.01)
     assert 0 < shield.expected.low < shield.expected.value <= 0.01 < 0.05
     assert shield.expected.value < shield.expected.high
-    assert shield.clean_loss.n == 1500
+    assert shield.clean_loss.n == 3000
     assert shield.clean_loss.value <= 0.02
     quantiles = shield.store.similarity_quantiles
     assert list(quantiles) == sorted(quantiles)
@@ -55,7 +55,7 @@ def test_the_threshold_and_the_p_values_agree(world_store, word_encoder) -> None
     shield = calibrate(world_store(n=600), word_encoder, n_questions=120, n_attacked=0, budget=0.05)
     at = shield.threshold
     p = shield.p_values(np.array([at - 2e-6, at, 0.0, 1.0]))
-    assert p[1] <= shield.budget < p[0]
+    assert p[1] <= shield.budget + 1e-12 < p[0]
     assert p[2] == 1.0
     assert p[3] == pytest.approx(1 / 121)
 

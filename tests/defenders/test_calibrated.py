@@ -51,7 +51,7 @@ def retriever(passages) -> StoreRetriever:
 
 @pytest.fixture(scope="module")
 def shield(retriever) -> Shield:
-    return calibrate(retriever.store, Words(), n_questions=150, n_attacked=5)
+    return calibrate(retriever.store, Words(), k=10, n_questions=150, n_attacked=5)
 
 
 @pytest.fixture(scope="module")
