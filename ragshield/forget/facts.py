@@ -34,10 +34,11 @@ class Fact:
 
 
 def about(texts: Sequence[Features]) -> str:
-    """Whom or what some passages of one document are about: the full name they use most.
+    """Whom or what some passages of one document are about: the name they use most.
 
-    Counted by its last word, which later sentences use alone; the first of equals wins.
-    Empty where there is no name of two words.
+    A name counts if it has two words or a title, by its last word, which later sentences
+    use alone; full names go before others and the first of equals wins. Empty where there
+    is none.
     """
     last: dict[str, int] = defaultdict(int)
     full: dict[str, Name] = {}
@@ -46,8 +47,10 @@ def about(texts: Sequence[Features]) -> str:
             if any(c.isdigit() for c in name.text):
                 continue
             last[name.tokens[-1]] += 1
-            if len(name.tokens) > 1:
-                full.setdefault(name.tokens[-1], name)
+            known = full.get(name.tokens[-1])
+            longer = len(name.tokens) > 1 and (known is None or len(known.tokens) == 1)
+            if longer or (name.titled and known is None):
+                full[name.tokens[-1]] = name
     found = [(last[key], -place, name) for place, (key, name) in enumerate(full.items())]
     return max(found)[2].text if found else ""
 
@@ -57,7 +60,10 @@ def facts_of(text: Features, passage_id: str, subject: str) -> list[Fact]:
     own = set(words(subject))
     found: list[Fact] = []
     for sentence in sentences(text.text)[:_MOST_SENTENCES]:
-        for name in Features(sentence).names:
+        features = Features(sentence)
+        for address in sorted(features.addresses):
+            found.append(Fact(subject, address, frozenset({address}), sentence, passage_id))
+        for name in features.names:
             tokens = frozenset(token for token in name.tokens if token not in own)
             if tokens and any(len(token) > 1 for token in tokens):
                 found.append(Fact(subject, name.text, tokens, sentence, passage_id))
@@ -92,11 +98,15 @@ class Facts:
             if fact.about and fact.about not in self._names:
                 self._names[fact.about] = Mentions(fact.about)
 
-    def stated(self, text: Features) -> list[int]:
-        """Numbers of the facts that a text states."""
+    def stated(self, text: Features) -> tuple[list[int], list[int]]:
+        """Numbers of the facts that a text states; and of those whose value alone it holds.
+
+        The second are stated too where the rest of the document says whom it is about.
+        """
         vocabulary = text.vocabulary
         mentioned: dict[str, bool] = {"": True}
-        found = []
+        whole: list[int] = []
+        values: list[int] = []
         for word in vocabulary & self._by_word.keys():
             for number in self._by_word[word]:
                 fact = self.facts[number]
@@ -104,9 +114,12 @@ class Facts:
                     continue
                 if fact.about not in mentioned:
                     mentioned[fact.about] = self._mentions(fact.about, text)
-                if mentioned[fact.about]:
-                    found.append(number)
-        return sorted(found)
+                (whole if mentioned[fact.about] else values).append(number)
+        return sorted(whole), sorted(values)
+
+    def mentioned(self, text: Features) -> set[str]:
+        """Whom of those that the facts are about a text mentions."""
+        return {name for name in self._names if self._mentions(name, text)}
 
     def _mentions(self, name: str, text: Features) -> bool:
         if words(name)[-1] not in text.vocabulary:

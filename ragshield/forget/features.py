@@ -37,11 +37,13 @@ class Name(NamedTuple):
         text: the words, without a title.
         tokens: its words in lower case, without small words between.
         start: where it begins.
+        titled: a title such as "Dr." stands before it.
     """
 
     text: str
     tokens: tuple[str, ...]
     start: int
+    titled: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +66,7 @@ class Features:
     def vocabulary(self) -> frozenset[str]:
         """Every word, also without its possessive ending, and every address as a whole."""
         bare = frozenset(_bare(word) for word in self.words)
-        return bare.union(self.words) | _addresses(self.text[:_MOST_CHARS])
+        return bare.union(self.words) | self.addresses
 
     @cached_property
     def stems(self) -> frozenset[str]:
@@ -80,7 +82,12 @@ class Features:
     def marks(self) -> frozenset[str]:
         """The words of all names and numbers, and addresses: what tells one text from another."""
         found = {token for name in self.names for token in name.tokens}
-        return frozenset(found) | _addresses(self.text[:_MOST_CHARS])
+        return frozenset(found) | self.addresses
+
+    @cached_property
+    def addresses(self) -> frozenset[str]:
+        """E-mail and web addresses in lower case."""
+        return _addresses(self.text[:_MOST_CHARS])
 
     @cached_property
     def signature(self) -> NDArray[np.uint32]:
@@ -176,7 +183,7 @@ def _named(text: str, run: Sequence[re.Match[str]]) -> Name | None:
     tokens = tuple(_bare(word) for word in plain if word not in _LINKS)
     tokens = tuple(token for token in tokens if token not in STOP_WORDS)
     shown = text[run[0].start() : run[-1].end()]
-    return Name(" ".join(shown.split()), tokens, run[0].start()) if tokens else None
+    return Name(" ".join(shown.split()), tokens, run[0].start(), keep > 0) if tokens else None
 
 
 class Rarity:

@@ -6,16 +6,17 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from ragshield.forget.chosen import Chosen, Why
-from ragshield.forget.documents import keys_of
+from ragshield.forget.documents import Key, keys_of
 from ragshield.forget.facts import Fact, Facts, about, facts_of
 from ragshield.forget.features import Features, Rarity
 from ragshield.forget.plan_records import Shared, SharedFact
 from ragshield.forget.seeds import Seed, Seeds
 from ragshield.forget.survey import unit_batches
 from ragshield.protocols import Store
+from ragshield.records import Passage
 
 N_LISTED = 20
-MOST_FACTS = 1_000
+MOST_FACTS = 5_000
 """Facts that a plan lists; the most widely shared first."""
 
 
@@ -40,17 +41,32 @@ def shared_facts(
     facts = Facts(_facts(seeds.seeds), rarity)
     also: dict[int, list[str]] = defaultdict(list)
     n_also: dict[int, int] = defaultdict(int)
+
+    def note(passage: Passage, stated: Sequence[int]) -> None:
+        for number in stated:
+            n_also[number] += 1
+            if len(also[number]) < N_LISTED:
+                also[number].append(passage.id)
+        if stated and shared != "keep":
+            chosen.take(passage, _why(facts, stated, shared))
+
+    named: dict[Key, set[str]] = defaultdict(set)
+    waiting: list[tuple[Passage, tuple[Key, ...], list[int]]] = []
     for _, batch, _ in unit_batches(store):
         for passage in batch.passages:
             if chosen.is_selected(passage.id):
                 continue
-            stated = facts.stated(Features(passage.text))
-            for number in stated:
-                n_also[number] += 1
-                if len(also[number]) < N_LISTED:
-                    also[number].append(passage.id)
-            if stated and shared != "keep":
-                chosen.take(passage, _why(facts, stated, shared))
+            text, keys = Features(passage.text), keys_of(passage)
+            whole, values = facts.stated(text)
+            note(passage, whole)
+            for key in keys:
+                named[key] |= facts.mentioned(text)
+            if values and keys:
+                waiting.append((passage, keys, values))
+    for passage, keys, values in waiting:
+        # Another chunk of its document says whom "he" is.
+        about_whom: set[str] = set().union(*(named[key] for key in keys))
+        note(passage, [number for number in values if facts.facts[number].about in about_whom])
     for number, ids in list(also.items()):
         # Taken in after it was counted: with `forget` it is no longer outside.
         also[number] = [x for x in ids if not chosen.is_selected(x)] or ids
