@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Lock
 
 import numpy as np
@@ -12,6 +13,7 @@ from ragshield.errors import InputError
 from ragshield.protocols import Encoder, MutableStore, Screen, Store
 from ragshield.quarantine import Quarantine, batch_of
 from ragshield.records import Batch, Finding, Passage
+from ragshield.reingest import ReingestGuard, opened
 from ragshield.retriever import check_dimensions
 from ragshield.screening import OnScreenError, Screening, hold, ids_of, select
 from ragshield.vectors import as_vectors
@@ -25,17 +27,20 @@ NEIGHBOURS = 5
 
 @dataclass(frozen=True, slots=True)
 class IngestResult:
-    """What became of arriving passages; every one is in `added` or in `quarantined`.
+    """What became of arriving passages; every one is in exactly one of the three.
 
     Attributes:
         added: ids now in the store, in the order of arrival.
         quarantined: ids now in the quarantine, in the order of arrival.
-        findings: what the screens said about arriving passages, added ones included.
+        findings: what was said about arriving passages, added ones included.
+        refused: ids of those that were erased on purpose and are kept nowhere, in the
+            order of arrival.
     """
 
     added: tuple[str, ...]
     quarantined: tuple[str, ...]
     findings: tuple[Finding, ...]
+    refused: tuple[str, ...] = ()
 
 
 class IngestGuard:
@@ -55,6 +60,8 @@ class IngestGuard:
         screens: objects or registry names; None for all registered ones.
         on_error: what a failing screen means: `raise` (nothing is added or held),
             `keep` what it left unjudged (with a warning), or `quarantine` it.
+        erased: a `ReingestGuard`, or its file: what it recognises is refused before it is
+            embedded, and not held in the quarantine either, which keeps texts.
 
     Raises:
         InputError: the encoder's dimension is not the store's.
@@ -69,12 +76,14 @@ class IngestGuard:
         encoder: Encoder,
         screens: Sequence[Screen | str] | None = None,
         on_error: OnScreenError = "raise",
+        erased: ReingestGuard | Path | str | None = None,
     ) -> None:
         check_dimensions(store, encoder)
         self.store = store
         self.quarantine = quarantine
         self.encoder = encoder
         self.screening = Screening(screens, on_error=on_error)
+        self.erased = opened(erased)
         self._turn = Lock()
 
     def add(self, passages: Sequence[Passage] | Batch) -> IngestResult:
@@ -88,7 +97,11 @@ class IngestGuard:
                 nothing is added or held then.
             Exception: what a failing screen raised, with on_error="raise".
         """
-        batch = self._embedded(passages)
+        given = _unique(passages)
+        refusals = [] if self.erased is None else self.erased.findings(given.passages)
+        refused = tuple(finding.passage_id for finding in refusals)
+        kept = [i for i, x in enumerate(ids_of(given)) if x not in refused]
+        batch = self._embedded(select(given, kept) if refused else given)
         with self._turn:
             taken = [passage.id for passage in self.store.get(ids_of(batch)).passages]
             if taken:
@@ -99,7 +112,7 @@ class IngestGuard:
             if admitted.passages:
                 self.store.add(admitted)
         quarantined = tuple(x for x in ids_of(batch) if x in rejected)
-        return IngestResult(tuple(ids_of(admitted)), quarantined, findings)
+        return IngestResult(tuple(ids_of(admitted)), quarantined, (*refusals, *findings), refused)
 
     def release(self, ids: Iterable[str]) -> IngestResult:
         """Add held passages after all, without screening them again.
@@ -108,27 +121,37 @@ class IngestGuard:
 
         Raises:
             UsageError: an id that is not held.
-            InputError: an id that the store has by now; nothing is released then.
+            InputError: an id that the store has by now, or a passage that was erased on
+                purpose; nothing is released then.
         """
         wanted = tuple(ids)
         with self._turn:
             batch = self._embedded(batch_of(self.quarantine.find(wanted)))
+            if self.erased is not None and (found := self.erased.findings(batch.passages)):
+                raise InputError(
+                    f"passage '{found[0].passage_id}' {found[0].reason}; purge it from the "
+                    "quarantine"
+                )
             if batch.passages:
                 self.store.add(batch)
                 self.quarantine.release(wanted)
         return IngestResult(tuple(ids_of(batch)), (), ())
 
-    def _embedded(self, given: Sequence[Passage] | Batch) -> Batch:
-        batch = given if isinstance(given, Batch) else Batch(tuple(given), None)
-        seen: set[str] = set()
-        for passage in batch.passages:
-            if passage.id in seen:
-                raise InputError(f"id '{passage.id}' occurs twice; ids must be unique")
-            seen.add(passage.id)
+    def _embedded(self, batch: Batch) -> Batch:
         vectors = batch.vectors
         if vectors is None:
             vectors = self.encoder.encode([passage.text for passage in batch.passages])
         return Batch(batch.passages, as_vectors(vectors, rows=len(batch)))
+
+
+def _unique(given: Sequence[Passage] | Batch) -> Batch:
+    batch = given if isinstance(given, Batch) else Batch(tuple(given), None)
+    seen: set[str] = set()
+    for passage in batch.passages:
+        if passage.id in seen:
+            raise InputError(f"id '{passage.id}' occurs twice; ids must be unique")
+        seen.add(passage.id)
+    return batch
 
 
 def around(store: Store, arrivals: Batch) -> Batch | None:
