@@ -104,7 +104,7 @@ def test_passages_that_stay_are_not_blocked_by_sentences_that_they_share(tmp_pat
     careful = ReingestGuard(tmp_path / "careful.json")
     done = careful.add(erased, retained=stays)
     assert careful.check(stays[0]) is None
-    assert (done.n_added, done.n_retained, done.retained_blocked) == (1, 1, ("p-0",))
+    assert (done.n_added, done.n_retained, done.excepted) == (1, 1, ("p-0",))
     assert careful.check(erased[0]) is not None
 
 
