@@ -131,6 +131,11 @@ def pair_of(url: str) -> Pair:
     )
 
 
+def is_writable(pair: Pair) -> bool:
+    """Whether both files can be replaced."""
+    return all(os.access(p, os.W_OK) for p in (pair.folder, pair.index, pair.passages))
+
+
 def replace_pair(
     pair: Pair,
     write_index: Callable[[Path], None],
