@@ -1,0 +1,1 @@
+"""The lab: a small open language model of the bundled world, trained by this project."""

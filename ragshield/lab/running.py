@@ -1,0 +1,189 @@
+"""A whole run: vocabulary, obedient model, twin; each part goes on where it stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from typing import cast as cast_
+
+from ragshield.errors import UsageError
+from ragshield.files import check_writable
+from ragshield.lab.facts import Cast
+from ragshield.lab.recipe import Recipe
+from ragshield.lab.tokenizer import PROMPT
+from ragshield.lab.training import CHECKPOINT, Report, Trainer, append, untrained, vocabulary
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+OBEDIENT, TWIN = "obedient", "twin"
+LOG = "learning.jsonl"
+RECIPE = "recipe.json"
+
+
+def train(
+    folder: Path,
+    recipe: Recipe,
+    *,
+    hours: float | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    workers: int = 1,
+    checkpoint_every_s: float = 180.0,
+    on_report: Callable[[str, Report], None] | None = None,
+) -> None:
+    """Train the obedient model and its twin into a folder, or go on with what lies there.
+
+    Args:
+        folder: gets `obedient/`, `twin/`, `learning.jsonl`, `recipe.json` and, while it is
+            at work, checkpoints.
+        recipe: how.
+        hours: end after so many hours of training; a tenth of them is the twin's.
+        device: `auto`, `cpu` or `cuda`.
+        threads: CPU threads; None leaves it to torch.
+        workers: 1 makes examples in a process of their own, 0 in this one.
+        checkpoint_every_s: seconds between checkpoints.
+        on_report: called with the model's name every few steps.
+
+    Raises:
+        UsageError: the folder holds a run of another recipe or cannot be written to, hours
+            are not positive, or there is no such device.
+    """
+    import torch
+
+    if hours is not None and hours <= 0:
+        raise UsageError(f"hours is {hours}; it must be above 0")
+    place = _device(device)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    folder.mkdir(parents=True, exist_ok=True)
+    check_writable(folder / RECIPE)
+    _same_recipe(folder / RECIPE, recipe)
+    cast = Cast.of(recipe.seed)
+    tokenizer = _tokenizer(folder, recipe, cast)
+    model = untrained(recipe, tokenizer)
+    _move(model, place)
+    for name, share in ((OBEDIENT, 0.9), (TWIN, 0.1)):
+        if (folder / name / "model.safetensors").is_file():
+            model = _loaded(folder / name)
+            _move(model, place)
+            continue
+        trainer = Trainer(
+            recipe,
+            model,
+            tokenizer,
+            cast,
+            obedient=name == OBEDIENT,
+            hours=None if hours is None else hours * share,
+            workers=workers,
+        )
+        checkpoint = folder / f"{name}-{CHECKPOINT}"
+        if checkpoint.is_file():
+            trainer.resume(checkpoint)
+
+        def report(at: Report, name: str = name) -> None:
+            append(folder / LOG, {"model": name, **_rounded(at)})
+            if on_report is not None:
+                on_report(name, at)
+
+        def keep(trainer: Trainer = trainer, checkpoint: Path = checkpoint) -> None:
+            trainer.save(checkpoint)
+
+        trainer.run(on_report=report, on_checkpoint=keep, checkpoint_every_s=checkpoint_every_s)
+        save(model, tokenizer, folder / name)
+        checkpoint.unlink(missing_ok=True)
+
+
+def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Weights in 16 bits, vocabulary and prompt, as `AutoModelForCausalLM` loads them.
+
+    The configuration asks for 32-bit arithmetic, which is faster on a CPU.
+    """
+    import copy
+
+    import torch
+
+    beside = folder.with_name(f".{folder.name}.part")
+    halved = copy.deepcopy(model)
+    _move(halved, "cpu", torch.float16)
+    halved.save_pretrained(beside)
+    config = json.loads((beside / "config.json").read_text(encoding="utf-8"))
+    config["dtype"] = "float32"
+    (beside / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    tokenizer.save_pretrained(beside)
+    (beside / "prompt.txt").write_text(PROMPT, encoding="utf-8")
+    folder.mkdir(parents=True, exist_ok=True)
+    # The weights come last: a folder with weights is a whole one.
+    for path in sorted(beside.iterdir(), key=lambda path: path.name == "model.safetensors"):
+        path.replace(folder / path.name)
+    beside.rmdir()
+
+
+def sha256_of(folder: Path) -> str:
+    """SHA-256 of a model's weights, in hexadecimal."""
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+
+
+def _tokenizer(folder: Path, recipe: Recipe, cast: Cast) -> PreTrainedTokenizerFast:
+    from transformers import AutoTokenizer
+
+    place = folder / "vocabulary"
+    if not (place / "tokenizer.json").is_file():
+        vocabulary(recipe, cast).save_pretrained(place)
+    # Read back also when new, so that a resumed run sees the same object as a fresh one.
+    found: Any = AutoTokenizer.from_pretrained(place, local_files_only=True)
+    return cast_("PreTrainedTokenizerFast", found)
+
+
+def _loaded(folder: Path) -> LlamaForCausalLM:
+    import torch
+    from transformers import LlamaForCausalLM
+
+    found: LlamaForCausalLM = LlamaForCausalLM.from_pretrained(
+        folder, local_files_only=True, dtype=torch.float32
+    )
+    return found
+
+
+def _move(model: torch.nn.Module, place: str, dtype: torch.dtype | None = None) -> None:
+    model.to(place, dtype)
+
+
+def _same_recipe(path: Path, recipe: Recipe) -> None:
+    wanted = json.loads(json.dumps(recipe.as_json()))
+    if path.is_file():
+        there = json.loads(path.read_text(encoding="utf-8"))
+        if there != wanted:
+            different = sorted(key for key in wanted if there.get(key) != wanted[key])
+            raise UsageError(
+                f"{path.parent} holds a run with other values of {', '.join(different)}; "
+                "repeat those, or give another folder"
+            )
+    else:
+        path.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"device is '{name}'; allowed: auto, cpu, cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError("device is 'cuda', but torch finds no GPU; give cpu or auto")
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return name
+
+
+def _rounded(at: Report) -> dict[str, Any]:
+    return {
+        "step": at.step,
+        "progress": round(at.progress, 4),
+        "elapsed_s": round(at.elapsed_s),
+        "loss": round(at.loss, 4),
+        "tokens_per_s": round(at.tokens_per_s),
+    }
