@@ -64,6 +64,11 @@ def test_the_wheel_holds_every_tracked_module_and_data_file(wheel: Path) -> None
     assert built == expected
 
 
+ROOMS = ("contract", "cli", "corpora", "encoders", "readers", "reports", "wording")
+"""What a wheel can lack is a module, an entry point or a data file: the contract tests build and
+run every plugin, the others read what is packaged. The rest ran in the checkout already."""
+
+
 def test_the_tests_pass_against_the_wheel_outside_the_checkout(wheel: Path, tmp_path: Path) -> None:
     home = tmp_path / "venv"
     venv.create(home, with_pip=False)
@@ -81,12 +86,14 @@ def test_the_tests_pass_against_the_wheel_outside_the_checkout(wheel: Path, tmp_
     settings = (ROOT / "pyproject.toml").read_text().split("[tool.pytest.ini_options]")[1]
     (tmp_path / "pyproject.toml").write_text("[tool.pytest.ini_options]" + settings.split("\n[")[0])
     shutil.move(tmp_path / "pyproject.toml", tmp_path / "tests" / "pyproject.toml")
+    chosen = [f"tests/{room}" for room in ROOMS]
+    chosen += sorted(f"tests/{path.name}" for path in (ROOT / "tests").glob("test_*.py"))
     script = (
         "import ragshield, pathlib, sys, pytest\n"
         f"assert pathlib.Path(ragshield.__file__).is_relative_to({str(packages)!r})\n"
         "sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', '-c', 'tests/pyproject.toml',"
         " '--rootdir', 'tests', '-m', 'not wheel and not slow and not server and not model',"
-        " 'tests']))"
+        f" *{chosen!r}]))"
     )
     done = subprocess.run(
         [str(home / "bin" / "python"), "-c", script],
