@@ -104,11 +104,12 @@ def test_passages_that_stay_are_not_blocked_by_sentences_that_they_share(tmp_pat
     careful = ReingestGuard(tmp_path / "careful.json")
     done = careful.add(erased, retained=stays)
     assert careful.check(stays[0]) is None
-    assert (done.n_added, done.n_retained, done.excepted) == (1, 1, ("p-0",))
+    assert (done.n_added, done.n_retained) == (1, 1)
     assert careful.check(erased[0]) is not None
 
 
-def test_the_threshold_follows_the_passages_that_stay(tmp_path):
+def test_the_threshold_follows_the_passages_that_stay(tmp_path, monkeypatch):
+    monkeypatch.setattr("ragshield.reingest.secrets.token_bytes", lambda n: bytes(range(n)))
     far = ReingestGuard(tmp_path / "far.json").add(passages(ADA), retained=passages(*OTHERS))
     assert far.threshold == 0.5
     near = f"{' '.join(ADA.split()[:36])} Nobody knows what else went on there in those days."
