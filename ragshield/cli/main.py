@@ -18,10 +18,12 @@ from ragshield.cli import forget as forget_command
 from ragshield.cli import list as list_command
 from ragshield.cli import quarantine as quarantine_command
 from ragshield.cli import residue as residue_command
+from ragshield.cli import reverify as reverify_command
 from ragshield.cli import run as run_command
 from ragshield.cli import scan as scan_command
 from ragshield.cli import table as table_command
 from ragshield.cli import trace as trace_command
+from ragshield.cli import verify as verify_command
 from ragshield.cli.console import err
 from ragshield.errors import RagshieldError
 
@@ -77,6 +79,8 @@ app.command("trace")(trace_command.trace)
 app.command("calibrate")(calibrate_command.calibrate)
 app.add_typer(forget_command.app, name="forget")
 app.command("undo")(forget_command.undo)
+app.command("verify")(verify_command.verify)
+app.command("reverify")(reverify_command.reverify)
 app.command("residue")(residue_command.residue)
 app.command("attack")(attack_command.attack)
 app.command("run")(run_command.run)

@@ -44,6 +44,7 @@ class ForgetResult:
         places: per store what was found, as certificates state it.
         snapshots: one file per plan.
         blocklist: file that retrievers and guards follow.
+        store_url: the first plan's store.
     """
 
     n_deleted: int
@@ -57,6 +58,19 @@ class ForgetResult:
     places: tuple[dict[str, Any], ...] = field(default=(), repr=False)
     snapshots: tuple[Path, ...] = ()
     blocklist: Path | None = None
+    store_url: str = ""
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The surfaces that keep the verdict from being ERASED, in words."""
+        rows = [row for place in self.places for row in place["surfaces"]]
+        return tuple(
+            f"{row['verdict']}({row['n']}): {row['name']}"
+            if row["n"]
+            else f"{row['verdict']}: {row['name']}"
+            for row in rows
+            if row["verdict"] not in ("ERASED", "NO_BASELINE")
+        )
 
 
 def apply_plan(
@@ -270,6 +284,7 @@ class _Job:
             places=tuple(places),
             snapshots=tuple(_snapshot_of(one.state) for one in rounds),
             blocklist=self.blocklist.path,
+            store_url=rounds[0].plan.store_url,
         )
 
     def _say(self, line: str) -> None:

@@ -91,10 +91,11 @@ def ask_again(
     Returns:
         The comparison, and membership inference: how well an observer can tell the
         forgotten passages from ones that were never there, beside the same for the
-        expected lists.
+        expected lists; and how many forgotten passages were found, which must be none.
     """
     mine: dict[Group, list[Ranked]] = {}
     oracle: dict[Group, list[Ranked]] = {}
+    n_back, forgotten = 0, set(never)
     for name in GROUPS:
         group = probes.get(name)
         if not group:
@@ -104,14 +105,19 @@ def ask_again(
             for ids, similarity in zip(group["ids"], group["similarity"], strict=True)
         ]
         rows = np.array([unpacked(text) for text in group["questions"]], dtype=np.float32)
-        found = searched(store, rows, K) if len(rows) else ()
+        # As deep as before: an approximate index looks further for a longer list.
+        found = [
+            searched(store, rows[i : i + 1], max(K, len(ids)))[0].without((), K)
+            for i, ids in enumerate(group["ids"])
+        ]
+        n_back += len({x for one in found for x in one.ids} & forgotten)
         oracle[name] = expected
         # Cut off where the list was not noted deeply enough, so that like meets like.
         mine[name] = [
             _cut(one, other) if len(other.ids) < K and len(noted) >= _DEEPEST else one
             for one, other, noted in zip(found, expected, group["ids"], strict=True)
         ]
-    return compared(mine, oracle, k=K), _membership(mine, oracle)
+    return compared(mine, oracle, k=K), {**_membership(mine, oracle), "n_forgotten_found": n_back}
 
 
 def rebuilt(store: Store, probes: Mapping[str, Any]) -> Comparison | None:

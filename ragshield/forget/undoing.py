@@ -31,6 +31,7 @@ class UndoResult:
         n_left: passages in the store now.
         snapshot: the file they came from; it still holds them.
         already: the plan had been undone before; nothing was done.
+        notes: what a reader should know, such as what could not be put back.
     """
 
     n_restored: int
@@ -39,6 +40,7 @@ class UndoResult:
     n_left: int
     snapshot: Path
     already: bool
+    notes: tuple[str, ...] = ()
 
 
 def undo(
