@@ -138,7 +138,7 @@ class FaissPurge:
 
 def hnsw_seconds(n: int, dim: int) -> float:
     """Roughly how long building an HNSW graph takes."""
-    return n * max(np.log2(max(n, 2)), 1) * dim * 40 / _HNSW_LINKS_A_SECOND
+    return float(n * max(np.log2(max(n, 2)), 1) * dim * 40 / _HNSW_LINKS_A_SECOND)
 
 
 def _notes(loaded: Loaded, hidden: frozenset[str], pair: Pair, url: str) -> tuple[str, ...]:
