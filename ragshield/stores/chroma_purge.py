@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import ClassVar
@@ -126,15 +126,16 @@ class ChromaPurge:
         refuse_if_open(place)
         with translated(url):
             _bring_up_to_date(place, ids)
+            _let_chroma_save(place)
             tell("erasing vectors and ids from the index")
             with closing(log.connect(place)) as database:
                 segments = segments_of(database, place)
-                n_index = _purge_index(place, database, segments)
+                n_folders = _remove_orphans(place, database)
+                n_index = _purge_index(place, database, segments) + _zero_slack(place)
                 tell("erasing the log and merging the text index")
                 removed = _purge_tables(place, database, segments)
                 tell("zeroing unused bytes")
                 n_bytes, notes = _zero(place, database)
-            n_folders = _remove_orphans(place, set(_segments(place)))
         written = n_index + removed.merged + n_bytes
         if removed.strays:
             notes += (f"{removed.strays} rows that belonged to no collection were removed",)
@@ -190,7 +191,38 @@ def _purge_index(place: Place, database: sqlite3.Connection, segments: Segments)
             log.log_deletions(database, segments, names.values())
             n_bytes += index.rename_ids(folder, maps, names)
             gone = {names.get(i, i) for i in gone}
-    return n_bytes + index.overwrite(graph, index.dead_rows(graph, maps, gone))
+    n_bytes += index.overwrite(graph, index.dead_rows(graph, maps, gone))
+    return n_bytes
+
+
+def _zero_slack(place: Place) -> int:
+    """Zero unused memory in the index files of all collections; gives bytes written."""
+    n_bytes = 0
+    for folder in segment_folders(place.path):
+        with suppress(StoreError):  # another collection's index may be damaged
+            header = index.read_header(folder, place.url)
+            n_bytes += index.zero_slack(folder, header) if header else 0
+    return n_bytes
+
+
+def _let_chroma_save(place: Place) -> None:
+    """Make Chroma save an index that it never saved, which it does after so many changes.
+
+    Until then it makes the files of that index anew whenever it opens the collection,
+    and fills them with unused memory of its process: whatever that process has read,
+    deleted texts too, may land there after the purge. The changes are deletions of ids
+    that do not exist.
+    """
+    with closing(log.connect(place)) as database:
+        segments = segments_of(database, place)
+        maps = index.read_maps(place.path / segments.vector, place.url)
+        if (maps and maps["id_to_label"]) or not log.live_ids(database, segments):
+            return
+        n = log.changes_before_saving(database, segments)
+        log.log_deletions(database, segments, [log.new_name() for _ in range(n)])
+    with closing(open_embedded(place.url, writable=True)) as store:
+        store.count()
+    refuse_if_open(place)
 
 
 def _purge_tables(place: Place, database: sqlite3.Connection, segments: Segments) -> log.Removed:
@@ -214,13 +246,9 @@ def _zero(place: Place, database: sqlite3.Connection) -> tuple[int, tuple[str, .
         return place.database.stat().st_size, (note,)
 
 
-def _segments(place: Place) -> list[str]:
-    with closing(sqlite3.connect(place.database, timeout=30)) as database:
-        return [str(i) for (i,) in database.execute("select id from segments")]
-
-
-def _remove_orphans(place: Place, known: set[str]) -> int:
+def _remove_orphans(place: Place, database: sqlite3.Connection) -> int:
     """Remove folders of index files that belong to no segment; gives how many."""
+    known = {str(i) for (i,) in database.execute("select id from segments")}
     n = 0
     for folder in segment_folders(place.path):
         files = list(folder.iterdir())

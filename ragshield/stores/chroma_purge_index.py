@@ -30,20 +30,36 @@ _SLACK_BLOCK = 1 << 20
 _TEMPORARY = ".ragshield"
 
 
+class Header(NamedTuple):
+    """How the files of an index are laid out.
+
+    Attributes:
+        n: rows, deleted ones included.
+        stride: bytes of a row.
+        vector_at: where in a row its vector begins.
+        links: links that a row has room for, on the lowest level.
+        dim: numbers of a vector.
+    """
+
+    n: int
+    stride: int
+    vector_at: int
+    links: int
+    dim: int
+
+
 class Graph(NamedTuple):
     """The rows of an index, as they lie in its files.
 
     Attributes:
         folder: where the files are.
+        header: how they are laid out.
         rows: (n,) records `n_links`, `flags`, `links`, `vector`, `label`; read only.
-        stride: bytes of a row.
-        vector_at: where in a row its vector begins.
     """
 
     folder: Path
+    header: Header
     rows: NDArray[Any]
-    stride: int
-    vector_at: int
 
     @property
     def deleted(self) -> NDArray[np.bool_]:
@@ -59,11 +75,11 @@ class _PlainUnpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f"it names {module}.{name}")
 
 
-def open_graph(folder: Path, url: str) -> Graph | None:
-    """Map an index into memory; None where none was written yet.
+def read_header(folder: Path, url: str) -> Header | None:
+    """How the files of an index are laid out; None where there are none.
 
     Raises:
-        StoreError: the files contradict each other.
+        StoreError: the header makes no sense, or the files are shorter than it says.
     """
     if not (folder / HEADER).is_file():
         return None
@@ -77,25 +93,38 @@ def open_graph(folder: Path, url: str) -> Graph | None:
     sound = version == 1 and level0 == 0 and dim > 0 and vector_at == 4 + 4 * links
     if not sound or label_at + 8 != stride or (label_at - vector_at) % 4:
         raise StoreError(f"{url}: {folder / HEADER} makes no sense; the index is damaged")
+    for name, width in ((ROWS, stride), (LENGTHS, 4)):
+        if (folder / name).stat().st_size < n * width:
+            raise StoreError(f"{url}: {folder / name} is cut off; the index is damaged")
+    return Header(n, stride, vector_at, links, dim)
+
+
+def open_graph(folder: Path, url: str) -> Graph | None:
+    """Map an index into memory; None where there is none.
+
+    Raises:
+        StoreError: the files contradict each other.
+    """
+    header = read_header(folder, url)
+    if header is None:
+        return None
     fields = [
         ("n_links", "<u2"),
         ("flags", "u1"),
         ("unused", "u1"),
-        ("links", "<u4", (links,)),
-        ("vector", "<f4", (dim,)),
+        ("links", "<u4", (header.links,)),
+        ("vector", "<f4", (header.dim,)),
         ("label", "<u8"),
     ]
     row = np.dtype(fields)
-    for name, width in ((ROWS, stride), (LENGTHS, 4)):
-        if (folder / name).stat().st_size < n * width:
-            raise StoreError(f"{url}: {folder / name} is cut off; the index is damaged")
     rows: NDArray[Any] = np.zeros(0, dtype=row)
-    if n:
-        rows = np.memmap(folder / ROWS, dtype=row, mode="r", shape=(n,))
-        used = np.arange(links) < rows["n_links"][:, None]
-        if rows["n_links"].max() > links or rows["links"].max(initial=0, where=used) >= n:
+    if header.n:
+        rows = np.memmap(folder / ROWS, dtype=row, mode="r", shape=(header.n,))
+        used = np.arange(header.links) < rows["n_links"][:, None]
+        too_far = rows["links"].max(initial=0, where=used) >= header.n
+        if rows["n_links"].max() > header.links or too_far:
             raise StoreError(f"{url}: {folder / ROWS} links to nowhere; the index is damaged")
-    return Graph(folder, rows, stride, vector_at)
+    return Graph(folder, header, rows)
 
 
 def read_maps(folder: Path, url: str) -> dict[str, Any] | None:
@@ -131,7 +160,7 @@ def rename_ids(folder: Path, maps: dict[str, Any], new_names: Mapping[str, str])
         pickler.dump(maps)
         file.flush()
         os.fsync(file.fileno())
-    shutil.copymode(folder / MAPS, temporary)
+    shutil.copymode(folder / HEADER, temporary)
     temporary.replace(folder / MAPS)
     sync_folder(folder)
     return (folder / MAPS).stat().st_size
@@ -154,9 +183,8 @@ def dead_rows(graph: Graph, maps: Mapping[str, Any] | None, gone: Iterable[str])
 
 
 def overwrite(graph: Graph, dead: NDArray[Any]) -> int:
-    """Move dead rows to other places in space, and zero what lies behind the last row.
+    """Move dead rows to other places in space.
 
-    Chroma writes memory that it never filled behind the last row, whatever was in it.
     Each write by itself leaves the index sound, so it needs no undoing.
 
     Returns:
@@ -166,16 +194,30 @@ def overwrite(graph: Graph, dead: NDArray[Any]) -> int:
     with (graph.folder / ROWS).open("r+b", buffering=0) as file:
         changed = (graph.rows["vector"][dead].view(np.uint32) != vectors.view(np.uint32)).any(1)
         for row, vector in zip(dead[changed].tolist(), vectors[changed], strict=True):
-            n_bytes += _write(file.fileno(), vector.tobytes(), row * graph.stride + graph.vector_at)
-        n_bytes += _zero_from(file.fileno(), len(graph.rows) * graph.stride)
+            at = row * graph.header.stride + graph.header.vector_at
+            n_bytes += _write(file.fileno(), vector.tobytes(), at)
         os.fsync(file.fileno())
     with (graph.folder / LENGTHS).open("r+b", buffering=0) as file:
         lengths = np.fromfile(graph.folder / LENGTHS, dtype="<f4", count=len(graph.rows))
         one = np.float32(1).tobytes()
         for row in dead[lengths[dead] != 1].tolist():
             n_bytes += _write(file.fileno(), one, row * 4)
-        n_bytes += _zero_from(file.fileno(), len(graph.rows) * 4)
         os.fsync(file.fileno())
+    return n_bytes
+
+
+def zero_slack(folder: Path, header: Header) -> int:
+    """Zero what lies behind the last row; gives bytes written.
+
+    Chroma writes memory there that it never filled, with whatever its process had in it.
+    """
+    n_bytes = 0
+    for name, width in ((ROWS, header.stride), (LENGTHS, 4)):
+        with (folder / name).open("r+b", buffering=0) as file:
+            written = _zero_from(file.fileno(), header.n * width)
+            if written:
+                os.fsync(file.fileno())
+            n_bytes += written
     return n_bytes
 
 

@@ -7,6 +7,7 @@ Chroma numbers new changes after it and skips numbers that an index has seen.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import uuid
 from collections.abc import Iterable, Mapping
@@ -18,6 +19,8 @@ from ragshield.stores.chroma_purge_place import Place, Segments
 from ragshield.stores.sqlite_pages import residues
 
 _DELETE = 3
+_USUAL_THRESHOLD = 1000
+_THRESHOLD = re.compile(r'"sync_threshold": *(\d{1,7})\b')
 _ERASED = "erased-"
 _FULL_TEXT = "embedding_fulltext_search"
 _AT_ONCE = 1 << 20
@@ -74,11 +77,27 @@ def forgotten(
 def nameless(database: sqlite3.Connection, segments: Segments, ids: set[str]) -> dict[str, str]:
     """A new name without meaning for each id but those that have such a name and need none."""
     deletions = _deletions(database, segments, since=_seen(database, segments.vector))
-    return {
-        i: _ERASED + uuid.uuid4().hex
-        for i in sorted(ids)
-        if not (i.startswith(_ERASED) and i in deletions)
-    }
+    return {i: new_name() for i in sorted(ids) if not (i.startswith(_ERASED) and i in deletions)}
+
+
+def new_name() -> str:
+    """An id without meaning."""
+    return _ERASED + uuid.uuid4().hex
+
+
+def changes_before_saving(database: sqlite3.Connection, segments: Segments) -> int:
+    """How many changes make Chroma save the collection's index."""
+    found = database.execute(
+        "select config_json_str, schema_str from collections where id = ?", (segments.collection,)
+    ).fetchone()
+    settings = [int(n) for n in _THRESHOLD.findall(" ".join(text or "" for text in found))]
+    settings += [
+        int(n or 0)
+        for (n,) in database.execute(
+            "select int_value from collection_metadata where key = 'hnsw:sync_threshold'"
+        )
+    ]
+    return max(settings, default=_USUAL_THRESHOLD)
 
 
 def log_deletions(database: sqlite3.Connection, segments: Segments, ids: Iterable[str]) -> None:
@@ -118,7 +137,7 @@ def remove_rows(
         database.execute(
             "update embeddings_queue set operation = ?, id = ?, vector = null, encoding = null, "
             "metadata = '{}' where seq_id = ?",
-            (_DELETE, _ERASED + uuid.uuid4().hex, last),
+            (_DELETE, new_name(), last),
         )
     strays = _remove_strays(database)
     merged = _merge_text_index(database)

@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,6 +24,9 @@ HEADER, ROWS, LENGTHS, LINKS, MAPS = (
     "index_metadata.pickle",
 )
 INDEX_FILES = frozenset({HEADER, ROWS, LENGTHS, LINKS, MAPS})
+
+_PATIENCE_S = 2.0
+"""Chroma closes files in the background when a client is closed."""
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
@@ -136,13 +140,23 @@ def refuse_if_open(place: Place) -> None:
             f"{place.url}: process {others[0]} has this database open and would write deleted "
             "vectors back; stop it first"
         )
-    wanted = os.path.realpath(place.database)
-    with suppress(OSError):  # no /proc: not Linux
-        if any(os.path.realpath(fd) == wanted for fd in Path("/proc/self/fd").iterdir()):
+    deadline = time.monotonic() + _PATIENCE_S
+    while _open_here(place):
+        if time.monotonic() > deadline:
             raise StoreError(
                 f"{place.url}: this process has the database open itself and would write deleted "
                 "vectors back; close the store, or the client that holds it, first"
             )
+        time.sleep(0.02)
+
+
+def _open_here(place: Place) -> bool:
+    wanted = os.path.realpath(place.database)
+    for handle in Path("/proc/self/fd").glob("*"):  # none where there is no /proc
+        with suppress(OSError):  # closed meanwhile
+            if os.path.realpath(handle) == wanted:
+                return True
+    return False
 
 
 @contextmanager
