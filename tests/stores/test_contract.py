@@ -12,7 +12,6 @@ from ragshield.records import Batch, Passage
 from ragshield.stores.memory import MemoryStore
 from ragshield.vectors import unit_rows
 
-
 _STORES_OF_UTF_8 = ("chroma", "lancedb", "pgvector", "sqlite")
 
 
@@ -202,8 +201,12 @@ def test_refused_additions_leave_the_store_as_it_was(fill, case) -> None:
     ],
     ids=["empty", "1 MB", "control", "unicode", "line ends"],
 )
-def test_odd_texts_come_back_unchanged(fill, text) -> None:
+def test_odd_texts_come_back_unchanged(fill, text, request) -> None:
     with open_store(fill(_batch(3)), writable=True) as store:
+        if "\0" in text and "pgvector" in request.node.callspec.id:
+            with pytest.raises(InputError, match="text holds a NUL character"):
+                store.add(_only([[1.0] * 16], Passage("odd", text)))
+            return
         store.add(_only([[1.0] * 16], Passage("odd", text, "s", {"key": text[:100]})))
     with open_store(store.url) as read:
         assert read.get(["odd"]).passages == (Passage("odd", text, "s", {"key": text[:100]}),)
