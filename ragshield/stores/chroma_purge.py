@@ -136,6 +136,7 @@ class ChromaPurge:
                 removed = _purge_tables(place, database, segments)
                 tell("zeroing unused bytes")
                 n_bytes, notes = _zero(place, database)
+            log.remove_journal(place)
         written = n_index + removed.merged + n_bytes
         if removed.strays:
             notes += (f"{removed.strays} rows that belonged to no collection were removed",)

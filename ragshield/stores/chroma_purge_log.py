@@ -11,6 +11,7 @@ import re
 import sqlite3
 import uuid
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from mmap import ACCESS_READ, mmap
 from os import fsync, pwrite
 from typing import NamedTuple
@@ -171,6 +172,19 @@ def zero_unused(database: sqlite3.Connection, place: Place) -> int:
         # What this connection remembers of the file is what it was.
         database.close()
     return n_bytes
+
+
+def remove_journal(place: Place) -> None:
+    """Remove a rollback journal that a killed program left and that nobody needs.
+
+    SQLite undoes a half-done change when it opens the file, but lets a journal lie that
+    has no beginning, with whole pages of old rows in it.
+    """
+    journal = place.database.with_name(f"{place.database.name}-journal")
+    with closing(sqlite3.connect(place.database, isolation_level=None, timeout=5)) as database:
+        database.execute("begin exclusive")  # nobody else has one now
+        journal.unlink(missing_ok=True)
+        database.execute("rollback")
 
 
 def _superfluous(
