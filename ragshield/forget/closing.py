@@ -128,8 +128,9 @@ def closed(
         shared, n_shared = shared_facts(store, seeds, chosen, survey.rarity, request.shared)
     elif request.scope == "fact":
         _share_of_statement(request, chosen, seeds)
+    stay = {kept.passage_id for kept in exceptions.kept}
     at_risk = sorted(
-        (n for n in near.values() if n.passage_id not in chosen),
+        (n for n in near.values() if n.passage_id not in chosen and n.passage_id not in stay),
         key=lambda n: (-n.similarity, n.passage_id),
     )
     return Closed(

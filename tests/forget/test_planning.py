@@ -138,7 +138,10 @@ def test_the_file_decides_what_is_selected(store, tmp_path: Path) -> None:
     ("change", "said"),
     [
         (lambda r: r.update(schema="other"), "schema is 'other', expected 'ragshield-forget-plan'"),
-        (lambda r: r.update(version=9), "plan version is 9, this ragshield reads 1 and 2; plan again"),
+        (
+            lambda r: r.update(version=9),
+            "plan version is 9, this ragshield reads 1 and 2; plan again",
+        ),
         (lambda r: r.pop("items"), "'items' is missing"),
         (
             lambda r: r["items"][1].update(selected="yes"),
