@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing
 from mmap import ACCESS_READ, mmap
 from os import fsync, pwrite
+from pathlib import Path
 from typing import NamedTuple
 
 from ragshield.stores.chroma_purge_place import Place, Segments
@@ -244,6 +245,16 @@ def _merge_text_index(database: sqlite3.Connection) -> int:
     database.execute(f"insert into {_FULL_TEXT} ({_FULL_TEXT}) values ('optimize')")
     (size,) = database.execute(f"select sum(length(block)) from {_FULL_TEXT}_data").fetchone()
     return int(size)
+
+
+def is_text_index_merged(file: Path) -> bool:
+    """Whether FTS5 keeps the text index in one segment, without traces of deleted rows."""
+    try:
+        with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as database:
+            query = f"select block from {_FULL_TEXT}_data where id = 10"
+            return all(_n_segments(structure) <= 1 for (structure,) in database.execute(query))
+    except sqlite3.Error:
+        return False
 
 
 def _n_segments(structure: bytes) -> int:
