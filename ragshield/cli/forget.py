@@ -82,6 +82,14 @@ def apply(
             help="File that retrievers follow. [default: PLAN.blocked]", show_default=False
         ),
     ] = None,
+    reingest: Annotated[
+        Path | None,
+        typer.Option(
+            "--reingest",
+            help="File of hashes by which ingest keeps it from coming back.",
+            show_default=False,
+        ),
+    ] = None,
     out_of_scope: Annotated[
         list[str] | None,
         typer.Option(
@@ -129,6 +137,7 @@ def apply(
                 trust_collection_config=trust_collection_config,
                 purge=purge,
                 blocklist=blocklist,
+                reingest=reingest,
                 out_of_scope=out_of_scope or (),
                 on_progress=advance,
             )

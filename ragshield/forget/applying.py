@@ -12,6 +12,7 @@ from ragshield.blocklist import Blocklist
 from ragshield.errors import IncompleteError, InputError, UsageError
 from ragshield.files import check_writable
 from ragshield.forget import erasing
+from ragshield.forget.beside import files_of, remove_beside, state_of_files
 from ragshield.forget.deleting import delete, fetch, unchanged, unusable_vectors
 from ragshield.forget.history import State, loaded
 from ragshield.forget.plan import listed
@@ -22,6 +23,7 @@ from ragshield.forget.sealing import new_keys
 from ragshield.forget.snapshot import Saved, SavedPart, write_snapshot
 from ragshield.proof.verdicts import Verdict, overall
 from ragshield.protocols import MutableStore, Store
+from ragshield.reingest import ReingestGuard
 from ragshield.stores.url import open_store
 
 PlanGiven = ForgetPlan | Path
@@ -82,6 +84,7 @@ def apply_plan(
     trust_collection_config: bool = False,
     purge: bool = True,
     blocklist: Path | None = None,
+    reingest: Path | None = None,
     out_of_scope: Sequence[str] = (),
     on_progress: Callable[[int], None] | None = None,
     on_step: Callable[[str], None] | None = None,
@@ -108,6 +111,7 @@ def apply_plan(
         trust_collection_config: see `open_store`.
         purge: run the store's recipe; without it deleted bytes stay in its files.
         blocklist: file of what retrieval must hold back; `PLAN.blocked` if not given.
+        reingest: file of a `ReingestGuard` that is to remember what is erased.
         out_of_scope: words; a place that cannot be searched, and is described with one
             of them, becomes a stated exception instead of NOT_TESTED.
         on_progress: called with the number of passages just deleted.
@@ -135,7 +139,8 @@ def apply_plan(
         _refuse_other_store(selection.plan, store)
     first = selections[0].path
     blocked = Blocklist(blocklist or first.with_name(f"{first.name}.blocked"))
-    job = _Job(store, trust_collection_config, blocked, on_progress, on_step)
+    guard = ReingestGuard(reingest) if reingest is not None else None
+    job = _Job(store, trust_collection_config, blocked, on_progress, on_step, guard)
     with held(selections) as rounds:
         for one in rounds:
             _refuse_state(one)
@@ -167,8 +172,10 @@ class _Job:
         blocklist: Blocklist,
         on_progress: Callable[[int], None] | None,
         on_step: Callable[[str], None] | None,
+        reingest: ReingestGuard | None,
     ) -> None:
         self.store = store
+        self.reingest = reingest
         self.trust = trust
         self.blocklist = blocklist
         self.on_progress = on_progress
@@ -230,7 +237,9 @@ class _Job:
         n_blocked = sum(len(part.batch) for part in parts)
         one.note("blocked", n=n_blocked, path=one.relative(self.blocklist.path))
         keys = new_keys(one.key_path)
-        sha256 = write_snapshot(Saved(tuple(parts)), one.selection.snapshot, keys.key)
+        files = files_of([artefact for artefact in one.plan.artefacts if artefact.selected])
+        saved = Saved(tuple(parts), files)
+        sha256 = write_snapshot(saved, one.selection.snapshot, keys.key)
         one.forget_cached()
         one.note(
             "snapshot",
@@ -256,8 +265,22 @@ class _Job:
             if n := unusable_vectors(part.batch):
                 what = f"undo cannot bring back {n} passages: their vectors are unusable"
                 self.notes.append(what)
-        one.note("deleted")
+        self.notes += remove_beside(one)
+        one.note("deleted", files=state_of_files(one.saved.files))
+        self._remember(one)
         return problem
+
+    def _remember(self, one: Round) -> None:
+        """Keep what was deleted from coming in again."""
+        if self.reingest is None:
+            return
+        for part in one.saved.parts:
+            gone = {passage.id for passage in part.batch.passages}
+            lists = part.probes.get("target", {}).get("ids", ())
+            near = list(dict.fromkeys(x for ids in lists for x in ids if x not in gone))
+            with self.reading(part.url or one.plan.store_url) as store:
+                retained = fetch(store, near).passages
+            self.reingest.add(part.batch.passages, retained=retained)
 
     def result(self, rounds: Sequence[Round], *, already: bool) -> ForgetResult:
         n_deleted = n_back = 0
@@ -307,7 +330,12 @@ def places_of(rounds: Sequence[Round]) -> list[dict[str, Any]]:
         # Scanned apart after a crash, each round has surfaces of its own.
         different = {str(record["surfaces"]): record["surfaces"] for record in records}
         place["surfaces"] = [row for rows in different.values() for row in rows]
-    return list(places.values())
+    beside = [
+        place
+        for one in rounds
+        for place in one.state.evidence.get("scanned", {}).get("beside", {}).values()
+    ]
+    return [*places.values(), *beside]
 
 
 def _snapshot_of(state: State) -> Path:

@@ -53,19 +53,24 @@ def content_of(rounds: Sequence[Round], secret: Secret) -> dict[str, Any]:
         for words in place.pop("exceptions")
     ]
     compared = [place.pop("comparison") for place in places]
+    stores = len(places)
+    for one in rounds:
+        places += one.state.evidence.get("scanned", {}).get("beside", {}).values()
     n = len(secret.leaves)
     return {
         "tool": {"name": "ragshield", "version": __version__},
         "requests": [_request(one, names) for one in rounds],
         "closure": {
             "n_passages": n,
-            "n_too_short": n - sum(place["n_texts"] for place in places),
+            "n_too_short": n - sum(place["n_texts"] for place in places[:stores]),
             "merkle_root": secret.root,
             "secret_sha256": secret.digest,
         },
         "places": places,
         "comparison": {
-            place["name"]: found for place, found in zip(places, compared, strict=True) if found
+            place["name"]: found
+            for place, found in zip(places[:stores], compared, strict=True)
+            if found
         },
         "exceptions": exceptions,
         "times": {

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from ragshield.errors import IncompleteError
+from ragshield.forget.beside import look_beside, verdicts_beside
 from ragshield.forget.looking import (
     file_hashes,
     look,
     recipe_of,
-    seen_of,
     software_of,
     surface_verdicts,
     unsupported,
@@ -83,7 +83,7 @@ def take_baseline(rounds: Sequence[Round], skip: str | None) -> None:
         for one, _, rows in joint.rounds:
             noted[id(one)][place_key(joint.url)] = {**found.record(rows), "files": files}
     for one in rounds:
-        one.note("baseline", places=noted[id(one)])
+        one.note("baseline", places=noted[id(one)], beside=look_beside(one))
 
 
 def purge(
@@ -140,7 +140,7 @@ def scan(rounds: Sequence[Round], opened: Opener, out_of_scope: Sequence[str]) -
         for (one, _, _), counts in zip(joint.rounds, own, strict=True):
             noted[id(one)][place_key(joint.url)] = {**shared, **counts}
     for one in rounds:
-        one.note("scanned", places=noted[id(one)])
+        one.note("scanned", places=noted[id(one)], beside=verdicts_beside(one))
 
 
 def ask(rounds: Sequence[Round], opened: Opener) -> None:
@@ -176,7 +176,7 @@ def _scanned(
         found = look(recipe, joint.url, joint.batch, live=_live(joint, opened))
     before = [one.evidence("baseline", joint.url) for one, _, _ in joint.rounds]
     looked = [record for record in before if record is not None]
-    seen = {seen.key: seen for record in looked for seen in seen_of(record["surfaces"])}
+    seen = {row["key"]: row for record in looked for row in record["surfaces"]}
     surfaces, exceptions = surface_verdicts(list(seen.values()), found, out_of_scope)
     own = []
     for (_, _, rows), record in zip(joint.rounds, before, strict=True):

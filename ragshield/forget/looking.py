@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ragshield import registry
 from ragshield.errors import RagshieldError, StoreError
 from ragshield.forget.neutral import neutral, private_parts, without
 from ragshield.proof import Verdict
 from ragshield.protocols import Recipe, Surface
-from ragshield.records import Batch, Spec
+from ragshield.records import Batch, Spec, Vectors
+
+
+class Forms(Protocol):
+    """The one thing of a `Recipe` that a search needs to know."""
+
+    def forms(self, vectors: Vectors) -> tuple[NDArray[np.uint8], ...]:
+        """Every way in which vectors may be kept."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +107,24 @@ def look(recipe: Recipe, url: str, batch: Batch, *, live: Iterable[Batch] = ()) 
         batch: what to look for.
         live: rows that stay; what they share with the batch is not looked for.
     """
+    private = private_parts(url)
+    untested = tuple(without(words, private) for words in recipe.untested(url))
+    found = seen_on(recipe.surfaces(url), batch, recipe, private, live=live)
+    return replace(found, untested=untested)
+
+
+def seen_on(
+    surfaces: Sequence[Surface],
+    batch: Batch,
+    forms: Forms,
+    private: Sequence[str],
+    *,
+    live: Iterable[Batch] = (),
+) -> Look:
+    """Search surfaces for a batch; what cannot be read is told without `private` words."""
     from ragshield.residue import Needles, search
 
-    needles = Needles.of(batch, recipe, live=live)
-    surfaces = recipe.surfaces(url)
-    private = private_parts(url)
+    needles = Needles.of(batch, forms, live=live)
     seen, texts, vectors = [], frozenset[int](), frozenset[int]()
     for surface, found in zip(surfaces, search(needles, surfaces), strict=True):
         texts, vectors = texts | found.texts, vectors | found.vectors
@@ -118,7 +142,6 @@ def look(recipe: Recipe, url: str, batch: Batch, *, live: Iterable[Batch] = ()) 
         )
     return Look(
         surfaces=tuple(seen),
-        untested=tuple(without(words, private) for words in recipe.untested(url)),
         wanted_texts=needles.searchable("text"),
         wanted_vectors=needles.searchable("vector"),
         texts=texts,
@@ -126,26 +149,26 @@ def look(recipe: Recipe, url: str, batch: Batch, *, live: Iterable[Batch] = ()) 
     )
 
 
-def seen_of(records: Iterable[Mapping[str, Any]]) -> tuple[Seen, ...]:
-    """Surfaces from the records of a look."""
-    return tuple(Seen(**record) for record in records)
-
-
 def surface_verdicts(
-    before: Sequence[Seen], after: Look, out_of_scope: Sequence[str] = ()
+    before: Sequence[Mapping[str, Any]],
+    after: Look,
+    out_of_scope: Sequence[str] = (),
+    *,
+    by_id: bool = False,
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """The verdict on every surface, as certificates state them, and the exceptions.
 
     Args:
-        before: the surfaces before the deletion; none where nobody looked.
+        before: records of the surfaces before the deletion; none where nobody looked.
         after: the look after the purge.
         out_of_scope: words; a place that cannot be searched and is described with one of
             them is an exception that the operator declares, not a surface.
+        by_id: ids count, as in a place that keeps neither texts nor vectors.
     """
-    known = {seen.key: seen for seen in before}
-    rows = [_row(known.pop(seen.key, None), seen) for seen in after.surfaces]
+    known = {record["key"]: Seen(**record) for record in before}
+    rows = [_row(known.pop(seen.key, None), seen, by_id) for seen in after.surfaces]
     # Files that are gone: what was visible in them is visible there no more.
-    rows += [_row(seen, None) for seen in known.values()]
+    rows += [_row(seen, None, by_id) for seen in known.values()]
     exceptions = []
     for words in after.untested:
         if any(part.lower() in words.lower() for part in out_of_scope):
@@ -185,12 +208,12 @@ def software_of(recipe: Recipe, url: str) -> dict[str, str]:
     return {key: without(value, private) for key, value in found.items()}
 
 
-def _row(before: Seen | None, after: Seen | None) -> dict[str, Any]:
+def _row(before: Seen | None, after: Seen | None, by_id: bool) -> dict[str, Any]:
     there = after or before
     if there is None:
         raise ValueError("a surface is there before or after")
-    n_before = 0 if before is None else max(before.n_texts, before.n_vectors)
-    n_after = 0 if after is None else max(after.n_texts, after.n_vectors)
+    n_before = 0 if before is None else _n(before, by_id)
+    n_after = 0 if after is None else _n(after, by_id)
     verdict: Verdict = "NO_BASELINE"
     if n_after:
         verdict = "RESIDUAL"
@@ -209,6 +232,10 @@ def _row(before: Seen | None, after: Seen | None) -> dict[str, Any]:
     if after is not None and after.unread is not None:
         row["why"] = after.unread
     return row
+
+
+def _n(seen: Seen, by_id: bool) -> int:
+    return max(seen.n_texts, seen.n_vectors, seen.n_ids if by_id else 0)
 
 
 def _counts(seen: Seen) -> dict[str, int]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ragshield.blocklist import Blocklist
 from ragshield.errors import IncompleteError, UsageError
+from ragshield.forget.beside import restore_files
 from ragshield.forget.deleting import STEP, fetch, refuse_changed
 from ragshield.forget.history import journal_of, loaded
 from ragshield.forget.plan_records import ForgetPlan
@@ -109,10 +110,12 @@ def _undone(one: Round, parts: Sequence[tuple[SavedPart, MutableStore]]) -> Undo
     for (part, opened), found in zip(parts, there, strict=True):
         _add_missing(opened, part.batch, {p.id for p in found.passages})
         n_rounded += _verify(opened, part.batch)
+    left = one.state.evidence.get("deleted", {}).get("files")
+    notes = restore_files(one.saved.files, left)
     _unblock(one)
     one.note("undone")
     n_left = parts[0][1].count() if parts else 0
-    return UndoResult(n_all - n_there, n_there, n_rounded, n_left, snapshot, False)
+    return UndoResult(n_all - n_there, n_there, n_rounded, n_left, snapshot, False, tuple(notes))
 
 
 def _add_missing(store: MutableStore, saved: Batch, present: Set[str]) -> None:
