@@ -139,14 +139,20 @@ class ChromaPurge:
                 n_index = _purge_index(place, database, segments) + _zero_slack(place)
                 tell("erasing the log and merging the text index")
                 removed = _purge_tables(place, database, segments)
+                empty = not log.live_ids(database, segments)
                 tell("zeroing unused bytes")
                 n_bytes, notes = _zero(place, database)
             log.remove_journal(place)
         written = n_index + removed.merged + n_bytes
         if removed.strays:
-            notes += (f"{removed.strays} rows that belonged to no collection were removed",)
+            notes += (f"rows that belonged to no collection, removed: {removed.strays}",)
         if n_folders:
-            notes += (f"{n_folders} folders of deleted collections were removed",)
+            notes += (f"index folders of deleted collections, removed: {n_folders}",)
+        if empty:
+            notes += (
+                "the collection is empty: whenever a client opens it, Chroma fills unused parts "
+                "of its index files with that client's memory",
+            )
         if not written and not removed.changes and not n_folders:
             return Purged("nothing", 0, notes)
         return Purged("copy" if any("VACUUM" in n for n in notes) else "in place", written, notes)

@@ -112,7 +112,9 @@ def segments_of(database: sqlite3.Connection, place: Place) -> Segments:
         (place.collection,),
     ).fetchone()
     if found is None:
-        raise StoreError(f"{place.url}: no collection '{place.collection}'")
+        names = [str(n) for (n,) in database.execute("select name from collections order by name")]
+        listing = ", ".join(names[:20]) or "none"
+        raise StoreError(f"{place.url}: no collection '{place.collection}' (there are: {listing})")
     collection = str(found[0])
     rows = database.execute("select scope, type, id from segments where collection = ?", found)
     kinds = {scope: (kind, segment) for scope, kind, segment in rows}
@@ -172,6 +174,11 @@ def translated(url: str) -> Iterator[None]:
             raise IncompleteError(_unfinished(url, text)) from error
         if "readonly" in text or "unable to open" in text:
             raise StoreError(f"{url}: no permission to change it ({text})") from error
+        if "fts5" in text or "tokenizer" in text:
+            raise StoreError(
+                f"{url}: SQLite {sqlite3.sqlite_version} of this Python cannot read the text "
+                f"index ({text}); use a Python with a newer one"
+            ) from error
         if "locked" in text or "busy" in text:
             raise StoreError(f"{url}: in use by another program ({text}); stop it") from error
         raise StoreError(f"{url}: the database is damaged ({text})") from error

@@ -244,7 +244,7 @@ def test_what_deleted_collections_left_goes_and_is_reported(tmp_path) -> None:
     (keep / "notes.txt").write_text("not Chroma's")
     assert _left(tmp_path / "db", old, range(0, 1200, 20))["vectors"] > 50
     purged = ChromaPurge().purge(url, [])
-    assert "1 folders of deleted collections were removed" in purged.notes
+    assert "index folders of deleted collections, removed: 1" in purged.notes
     assert set(_left(tmp_path / "db", old, range(0, 1200, 20)).values()) == {0}
     assert (keep / "notes.txt").read_text() == "not Chroma's"
 
