@@ -14,6 +14,7 @@ from ragshield.cli import attack as attack_command
 from ragshield.cli import calibrate as calibrate_command
 from ragshield.cli import check as check_command
 from ragshield.cli import demo as demo_command
+from ragshield.cli import doctor as doctor_command
 from ragshield.cli import forget as forget_command
 from ragshield.cli import list as list_command
 from ragshield.cli import quarantine as quarantine_command
@@ -82,6 +83,7 @@ app.command("undo")(forget_command.undo)
 app.command("verify")(verify_command.verify)
 app.command("reverify")(reverify_command.reverify)
 app.command("residue")(residue_command.residue)
+app.command("doctor")(doctor_command.doctor)
 app.command("attack")(attack_command.attack)
 app.command("run")(run_command.run)
 app.command("table")(table_command.table)
