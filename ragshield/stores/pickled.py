@@ -12,9 +12,9 @@ import copyreg
 import datetime
 import decimal
 import gc
-import io
 import pickle
 import uuid
+from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, BinaryIO, Final
@@ -23,7 +23,16 @@ from ragshield.errors import InputError
 
 _PROTOCOL: Final = 4
 
+
+def _latin_1(text: str, encoding: str) -> bytes:
+    """How protocols before 3 write bytes."""
+    if encoding != "latin1":
+        raise ValueError(f"bytes encoded as {encoding}")
+    return text.encode("latin-1")
+
+
 _REAL: Mapping[tuple[str, str], Any] = {
+    ("_codecs", "encode"): _latin_1,
     ("builtins", "set"): set,
     ("builtins", "frozenset"): frozenset,
     ("builtins", "bytearray"): bytearray,
@@ -136,7 +145,8 @@ def load(data: BinaryIO, what: str) -> Any:
         TypeError,
         ValueError,
     ) as error:
-        raise InputError(f"{what} is no pickle, or damaged ({error!s:.100})") from error
+        cause = " ".join(str(error).split())
+        raise InputError(f"{what} is no pickle, or damaged ({cause:.100})") from error
 
 
 def dump(value: Any, file: BinaryIO) -> None:
@@ -163,11 +173,13 @@ class _Unpickler(pickle.Unpickler):
         self._known: dict[tuple[str, str], Any] = {}
 
     def find_class(self, module: str, name: str) -> Any:
-        place = (module, name)
+        # Old protocols name things as Python 2 did.
+        module, name = NAME_MAPPING.get((module, name), (module, name))
+        place = (IMPORT_MAPPING.get(module, module), name)
         if place in _REAL:
             return _REAL[place]
         if place not in self._known:
-            self._known[place] = stand_in_for(module, name)
+            self._known[place] = stand_in_for(*place)
         return self._known[place]
 
 
@@ -203,23 +215,3 @@ class _Pickler(pickle._Pickler):
 
 def _pairs(value: StandIn) -> Any:
     return iter(value.pairs) if value.pairs else None
-
-
-def same(left: bytes, right: bytes) -> bool:
-    """Whether two pickles mean the same, apart from the order of sets."""
-    first, second = (load(io.BytesIO(data), "pickle") for data in (left, right))
-    return bool(_plain(first) == _plain(second))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, StandIn):
-        state = None if value.state is _NOTHING else _plain(value.state)
-        parts = (value.args, value.kwargs, value.items, value.pairs)
-        return (type(value).place, value.how, state, *map(_plain, parts))
-    if isinstance(value, _StandInType):
-        return value.place
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
