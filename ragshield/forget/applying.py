@@ -18,7 +18,13 @@ from ragshield.forget.history import State, loaded
 from ragshield.forget.plan import listed
 from ragshield.forget.plan_records import ForgetPlan
 from ragshield.forget.probing import N_QUESTIONS, probes_of
-from ragshield.forget.rounds import Round, Selection, refuse_overlap, selection_of
+from ragshield.forget.rounds import (
+    Round,
+    Selection,
+    refuse_overlap,
+    selection_of,
+    told_of_disk,
+)
 from ragshield.forget.sealing import new_keys
 from ragshield.forget.snapshot import Saved, SavedPart, write_snapshot
 from ragshield.proof.verdicts import Verdict, overall
@@ -141,7 +147,7 @@ def apply_plan(
     blocked = Blocklist(blocklist or first.with_name(f"{first.name}.blocked"))
     guard = ReingestGuard(reingest) if reingest is not None else None
     job = _Job(store, trust_collection_config, blocked, on_progress, on_step, guard)
-    with held(selections) as rounds:
+    with told_of_disk(), held(selections) as rounds:
         for one in rounds:
             _refuse_state(one)
         if all(one.state.finished for one in rounds):

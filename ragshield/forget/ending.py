@@ -15,7 +15,7 @@ from ragshield.files import check_writable, writing
 from ragshield.forget.certifying import content_of, copies_of, secret_of, undo_of
 from ragshield.forget.history import State, journal_of, known_state, state_of
 from ragshield.forget.plan import SCHEMA, VERSION, read_plan
-from ragshield.forget.rounds import Round, now, selection_of
+from ragshield.forget.rounds import Round, now, selection_of, told_of_disk
 from ragshield.forget.sealing import destroy, unfinished
 from ragshield.journal import OpenJournal
 from ragshield.proof import SigningKey, Verdict, check, issue, write_secret
@@ -80,7 +80,7 @@ def finish(
             check_writable(path)
     if certificate is not None and secret is None:
         secret = certificate.with_name(f"{certificate.name}.secret")
-    with ExitStack() as stack:
+    with told_of_disk(), ExitStack() as stack:
         opened: list[tuple[Path, OpenJournal]] = []
         for path in sorted(plans, key=lambda p: str(p.resolve())):
             opened.append((path, stack.enter_context(journal_of(path).changing())))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -11,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from ragshield.errors import InputError, UsageError
+from ragshield.errors import IncompleteError, InputError, UsageError
 from ragshield.forget.history import State, Step, journal_of, selection_digest, state_of
 from ragshield.forget.plan import listed
 from ragshield.forget.plan_records import ForgetPlan, PlanItem
@@ -156,6 +157,23 @@ def refuse_overlap(selections: Sequence[Selection]) -> None:
     if len(set(paths)) < len(paths):
         repeated = next(path for path in paths if paths.count(path) > 1)
         raise UsageError(f"{repeated} is given twice; name each plan once")
+
+
+@contextmanager
+def told_of_disk() -> Iterator[None]:
+    """Turn what a disk refuses, wherever it does, into one line that says what to do.
+
+    Raises:
+        IncompleteError: a file could not be written or read.
+    """
+    try:
+        yield
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise IncompleteError(
+            f"the disk refused{where}: {error.strerror or error}; nothing is lost, make room or "
+            "mend it and repeat the command"
+        ) from error
 
 
 def place_key(url: str) -> str:

@@ -13,7 +13,7 @@ from ragshield.forget.beside import restore_files
 from ragshield.forget.deleting import STEP, fetch, refuse_changed
 from ragshield.forget.history import journal_of, loaded
 from ragshield.forget.plan_records import ForgetPlan
-from ragshield.forget.rounds import Round, Selection
+from ragshield.forget.rounds import Round, Selection, told_of_disk
 from ragshield.forget.snapshot import SavedPart, likeness
 from ragshield.protocols import MutableStore
 from ragshield.records import Batch
@@ -75,7 +75,7 @@ def undo(
     if not journal.path.exists():
         raise UsageError(f"{path} was never applied; there is nothing to undo")
     selection = Selection(plan, (), journal, "", path)
-    with journal.changing() as steps:
+    with told_of_disk(), journal.changing() as steps:
         one = Round(selection, steps)
         if one.state.destroyed:
             raise UsageError(f"{path} was made final; undo is impossible")
