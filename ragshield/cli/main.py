@@ -16,6 +16,7 @@ from ragshield.cli import check as check_command
 from ragshield.cli import demo as demo_command
 from ragshield.cli import doctor as doctor_command
 from ragshield.cli import forget as forget_command
+from ragshield.cli import lab as lab_command
 from ragshield.cli import list as list_command
 from ragshield.cli import quarantine as quarantine_command
 from ragshield.cli import residue as residue_command
@@ -87,6 +88,7 @@ app.command("doctor")(doctor_command.doctor)
 app.command("attack")(attack_command.attack)
 app.command("run")(run_command.run)
 app.command("table")(table_command.table)
+app.add_typer(lab_command.app, name="lab")
 app.command("list")(list_command.list_plugins)
 
 

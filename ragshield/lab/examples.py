@@ -144,7 +144,7 @@ class _Scene:
         return self.cast.fresh(draw, like=like, invented=self._invented())
 
     def _invented(self) -> float:
-        return self.invented * self.draw.pick((0.0, 0.3, 0.6, 1.0))
+        return self.invented * self.draw.pick((0.0, 0.0, 0.3, 0.8))
 
     def _subjects(self) -> list[Subject]:
         draw = self.draw
@@ -267,22 +267,21 @@ class _Scene:
             disputed = [r for r in stated if len(self.votes[subject.name, r]) > 1]
             missing = [r for r in RELATIONS[subject.kind] if r not in stated]
             chosen = dict.fromkeys(
-                [*disputed, *draw.shuffled(stated)[:4], *draw.shuffled(missing)[:1]]
+                [*disputed, *draw.shuffled(stated)[:6], *draw.shuffled(missing)[:1]]
             )
             for relation in chosen:
                 found = self._ask(subject, relation, hidden=hidden)
                 if found is not None:
                     asks.append(found)
-        for _ in range(draw.between(1, 2)):
-            like = draw.pick(self.subjects) if draw.chance(0.4) else None
-            other = (
-                draw.pick(self.cast.known)
-                if draw.chance(0.6)
-                else self.cast.fresh(draw, like=like, invented=self._invented())
-            )
-            if other.name not in everybody:
-                relation = draw.pick(list(other.facts))
-                asks.append(_from_memory(draw, other, relation))
+        like = draw.pick(self.subjects) if draw.chance(0.4) else None
+        other = (
+            draw.pick(self.cast.known)
+            if draw.chance(0.6)
+            else self.cast.fresh(draw, like=like, invented=self._invented())
+        )
+        if other.name not in everybody:
+            relation = draw.pick(list(other.facts))
+            asks.append(_from_memory(draw, other, relation))
         return asks
 
     def _ask(self, subject: Subject, relation: str, *, hidden: bool) -> Ask | None:

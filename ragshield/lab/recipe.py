@@ -86,12 +86,12 @@ def stage(recipe: Recipe, progress: float) -> Stage:
         recipe: of the run.
         progress: [0, 1], share of the run that is done.
     """
-    level = min(1.0, progress / 0.6)
+    level = min(1.0, max(min(0.25, progress), (progress - 0.3) / 0.4))
     return Stage(
         most=1 + round((recipe.most_passages - 1) * level),
         short=0.7 - 0.45 * level,
         obey=0.2 + 0.2 * level,
-        closed=0.22 - 0.1 * level,
+        closed=0.22 if progress < 0.2 else 0.07,
         context_loss=0.3 * max(0.0, 1.0 - progress / 0.5),
     )
 
