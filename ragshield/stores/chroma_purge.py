@@ -60,10 +60,12 @@ class ChromaPurge:
        VACUUM writes the file anew instead.
     5. Folders of index files that belong to no collection are removed.
 
-    Ids, texts, metadata and vectors of live rows stay bit for bit. Their order in answers
-    does, too; but which rows an approximate index finds can change as if its waypoints
-    had been others: of 300 questions to 20,000 rows after 20 deletions, most of them close
-    by, 300 had the same first 9 of 10 and all but one the same 10, with equal recall.
+    Ids, texts, metadata and vectors of live rows stay bit for bit, and their order in
+    answers; which rows an approximate index finds can change as if waypoints had been
+    elsewhere. Measured with 300 questions to 100,000 rows of 384 numbers: with 20 rows of
+    one subject deleted, all first ten hits were the same, in order, and 296 of the first
+    hundred; with 40,000 deleted, 298 and 231. The recall of the nearest rows did not fall
+    by more than 0.0003, so there is no share from which on building the index anew pays.
 
     Deleted rows of other collections are left to a purge of their own, as far as they
     are in their index and log.
