@@ -100,6 +100,7 @@ class PostgresServer:
         self.folder = folder / "data"
         self._server = pgserver.get_server(self.folder, cleanup_mode="delete")
         self.address = str(self._server.get_uri())
+        self._server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")
 
     def url(self, table: str) -> str:
         return f"pgvector:{self.address}#{table}"
