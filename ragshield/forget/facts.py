@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ragshield.forget.features import Features, Name, Rarity, covered, stem
+from ragshield.forget.features import Features, Name, Rarity, bare, covered, stem
 from ragshield.forget.mentions import Mentions
 from ragshield.text import STOP_WORDS, sentences, words
 
@@ -131,9 +131,10 @@ class Facts:
 class Statement:
     """One sentence that is to be forgotten or kept, asked whether a passage states it.
 
-    The names and numbers of the sentence have to be there, and of its other words most,
-    without regard to endings; the last name of a full name is enough where the passage has
-    the full name, too, or no other bearer of it.
+    Its first full name is whom it is about; of that the last word is enough. Its other
+    names and numbers, the values, have to be there. It is certain where the values stand in
+    two neighbouring sentences and are rare in the store, or half of the statement's other
+    words stand there too, without regard to endings.
 
     Args:
         text: the sentence.
@@ -146,48 +147,43 @@ class Statement:
         self._rarity = rarity
         own = {word for name in without for word in words(name)}
         features = Features(text)
-        self._names = [
-            name for name in features.names if not set(name.tokens) <= own and name.tokens
-        ]
-        marks = {token for name in self._names for token in name.tokens} | {
-            word for word in features.vocabulary if "@" in word
-        }
-        self._values = frozenset(marks - own)
-        self._full = [Mentions(name.text) for name in self._names if len(name.tokens) > 1]
-        self._last = {name.tokens[-1] for name in self._names if len(name.tokens) > 1}
+        names = [name for name in features.names if not set(name.tokens) <= own]
+        full = [name for name in names if len(name.tokens) > 1 and not _is_number(name)]
+        titled = [name for name in full if name.titled]
+        self._whom: Name | None = next(iter(titled or full), None)
+        whom = frozenset(() if self._whom is None else self._whom.tokens)
+        self._mentions = None if self._whom is None else Mentions(self._whom.text)
+        marks = {token for name in names for token in name.tokens} | features.addresses
+        self._values = frozenset(marks - own - whom)
+        parts_of_addresses = {word for a in features.addresses for word in words(a)}
+        self._values -= parts_of_addresses - {t for name in names for t in name.tokens}
         self._others = frozenset(
             stem(word)
-            for word in words(text)
-            if word not in STOP_WORDS | marks | own and len(word) > 2
+            for word in map(bare, words(text))
+            if word not in STOP_WORDS | marks | own | whom | parts_of_addresses and len(word) > 2
         )
 
     def stated(self, text: Features) -> tuple[float, str] | None:
         """How certainly a passage states it, (0, 1], and the words that do; None if not."""
-        if not self._values and not self._others:
-            return None
-        if self._values and not self._present(text):
+        if not self._values <= text.vocabulary:
             return None
         if not self._values and covered(self._others, text.stems, self._rarity) < 0.5:
             return None
-        best: tuple[float, str] | None = None
-        parts = sentences(text.text)[:_MOST_SENTENCES]
-        for i in range(len(parts)):
-            window = " ".join(parts[i : i + _WINDOW])
-            share = self._share(Features(window))
-            if best is None or share > best[0] + 1e-9:
-                best = share, window
-        if best is None:
+        about = self._is_about(text)
+        rare = bool(self._values) and self._is_rare()
+        if not about and not (rare and self._whom is not None):
             return None
-        share, window = best
-        if self._values:
-            confidence = 0.55 + 0.43 * share
-            return (round(min(confidence, 0.98), 2), window) if share >= 0.2 else None
-        # Without a name or number there is only the wording to go by.
-        return (
-            (round(share, 2), window)
-            if (share >= 0.5 and len(self._others) > 1) or share > 0.99
-            else None
+        parts = sentences(text.text)[:_MOST_SENTENCES]
+        windows = [" ".join(parts[i : i + _WINDOW]) for i in range(max(1, len(parts) - 1))]
+        best = max(
+            ((*self._shares(Features(window)), -i) for i, window in enumerate(windows)),
+            default=None,
         )
+        if best is None or not (self._values or self._others or self._whom):
+            return None
+        values, others, place = best
+        confidence = self._confidence(values, others, rare=rare, about=about)
+        return None if confidence is None else (confidence, windows[-place])
 
     def touches(self, text: Features) -> bool:
         """Whether a passage has any name or number of it, or half of its words."""
@@ -195,26 +191,38 @@ class Statement:
             return bool(self._values & text.vocabulary)
         return covered(self._others, text.stems, self._rarity) >= 0.5
 
-    def _present(self, text: Features) -> bool:
-        """Whether the names and numbers are all there, somewhere in the passage."""
-        missing = self._values - text.vocabulary
-        if not missing:
-            return True
-        # "Ada Lindqvist" may go on as "Lindqvist".
-        spare = {
-            token
-            for name in self._names
-            if len(name.tokens) > 1 and name.tokens[-1] in text.vocabulary
-            for token in name.tokens[:-1]
-        }
-        return missing <= spare and len(self._values - spare) > len(self._last)
-
-    def _share(self, window: Features) -> float:
-        values = [token for token in self._values if token in window.vocabulary]
-        hay = window.stems
-        if not self._others:
-            return len(values) / max(1, len(self._values))
-        share = covered(self._others, hay, self._rarity)
+    def _confidence(self, values: float, others: float, *, rare: bool, about: bool) -> float | None:
         if not self._values:
-            return share
-        return 0.5 * share + 0.5 * len(values) / len(self._values)
+            # Without a value there is only the wording to go by.
+            few = len(self._others) < 2
+            if others < (0.99 if few and self._whom is None else 0.5):
+                return None
+            return round(0.9 * others if self._whom is None else 0.3 + 0.65 * others, 2)
+        if not about:
+            return 0.6 if values == 1 else None
+        if values == 1 and (rare or others >= 0.5):
+            return round(0.9 + 0.08 * others, 2)
+        return round(0.5 + 0.2 * values + 0.1 * others, 2)
+
+    def _is_about(self, text: Features) -> bool:
+        if self._whom is None or self._mentions is None:
+            return True
+        if self._whom.tokens[-1] not in text.vocabulary:
+            return False
+        found = self._mentions.find(text.text)
+        return found is not None and found.confidence >= 0.5
+
+    def _is_rare(self) -> bool:
+        least = min(self._rarity.count(token) for token in self._values)
+        return least <= max(5, self._rarity.n // 100)
+
+    def _shares(self, window: Features) -> tuple[float, float]:
+        """Shares of the values and of the other words that a part of the passage has."""
+        values = 1.0
+        if self._values:
+            values = len(self._values & window.vocabulary) / len(self._values)
+        return values, covered(self._others, window.stems, self._rarity)
+
+
+def _is_number(name: Name) -> bool:
+    return any(c.isdigit() for c in name.text)

@@ -20,10 +20,11 @@ RUN = 5
 
 _ARTICLES = frozenset({"a", "an", "the"})
 _MOST_CHARS = 200_000
+_MOST_LINKS = 3
 _TABLE = 1 << 18
 _ADDRESS = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]*\w|https?://\S+")
 _TOKEN = re.compile(r"\w+(?:['\u2019]\w+)?")
-_OPENS = re.compile(r"(?:^|[.!?\u2026:\n\"\u201c(\[*-])[\s\"\u201c(\[*#-]*$")
+_OPENS = re.compile(r"(?:^|[.!?\u2026\n\"\u201c(\[*-])[\s\"\u201c(\[*#-]*$")
 _LINKS = frozenset("of the de da di do du la le van von der den el al bin and for & y".split())
 _TITLES = frozenset("dr prof professor mr mrs ms miss sir dame lady lord st".split())
 _ENDINGS = ("ations", "ation", "ingly", "ings", "ing", "edly", "ied", "ies", "ers", "er", "ed",
@@ -65,8 +66,8 @@ class Features:
     @cached_property
     def vocabulary(self) -> frozenset[str]:
         """Every word, also without its possessive ending, and every address as a whole."""
-        bare = frozenset(_bare(word) for word in self.words)
-        return bare.union(self.words) | self.addresses
+        plain = frozenset(bare(word) for word in self.words)
+        return plain.union(self.words) | self.addresses
 
     @cached_property
     def stems(self) -> frozenset[str]:
@@ -141,27 +142,33 @@ def names_in(text: str) -> list[Name]:
             i += 1
             continue
         j = i + 1
-        while j < len(tokens):
-            between = text[tokens[j - 1].end() : tokens[j].start()]
-            if len(between) > 2 or between.strip(" .-'\u2019&"):
+        while j < len(tokens) and _continues(text, tokens[j - 1], tokens[j]):
+            # Small words count where a capital follows: "Henk van der Veld".
+            k = j
+            while k - j < _MOST_LINKS and k + 1 < len(tokens) and _links(text, tokens, k):
+                k += 1
+            if not _capital(tokens[k].group()):
                 break
-            if "." in between and not _short(tokens[j - 1].group()):
-                break
-            after = tokens[j + 1] if j + 1 < len(tokens) else None
-            linked = tokens[j].group().lower() in _LINKS and after is not None
-            if not _capital(tokens[j].group()) and not (
-                linked
-                and after is not None
-                and _capital(after.group())
-                and text[tokens[j].end() : after.start()] == " "
-            ):
-                break
-            j += 1
+            j = k + 1
         name = _named(text, tokens[i:j])
         if name is not None:
             found.append(name)
         i = j
     return found
+
+
+def _continues(text: str, before: re.Match[str], word: re.Match[str]) -> bool:
+    """Whether nothing but a blank, a hyphen or an initial's full stop is between two words."""
+    between = text[before.end() : word.start()]
+    if len(between) > 2 or between.strip(" .-'\u2019&"):
+        return False
+    return "." not in between or _short(before.group())
+
+
+def _links(text: str, tokens: Sequence[re.Match[str]], at: int) -> bool:
+    word = tokens[at].group()
+    blank = text[tokens[at].end() : tokens[at + 1].start()] == " "
+    return blank and word.lower() in _LINKS and not _capital(word)
 
 
 def _named(text: str, run: Sequence[re.Match[str]]) -> Name | None:
@@ -180,9 +187,9 @@ def _named(text: str, run: Sequence[re.Match[str]]) -> Name | None:
     first = run[0].group()
     if opens and len(run) == 1 and not any(c.isdigit() or c.isupper() for c in first[1:]):
         return None
-    tokens = tuple(_bare(word) for word in plain if word not in _LINKS)
+    tokens = tuple(bare(word) for word in plain if word not in _LINKS)
     tokens = tuple(token for token in tokens if token not in STOP_WORDS)
-    shown = text[run[0].start() : run[-1].end()]
+    shown = bare(text[run[0].start() : run[-1].end()])
     return Name(" ".join(shown.split()), tokens, run[0].start(), keep > 0) if tokens else None
 
 
@@ -234,7 +241,8 @@ def _short(word: str) -> bool:
     return len(word) == 1 or word.lower() in _TITLES
 
 
-def _bare(word: str) -> str:
+def bare(word: str) -> str:
+    """A word without its possessive ending."""
     return re.sub(r"['\u2019]s$", "", word)
 
 
