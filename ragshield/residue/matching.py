@@ -10,20 +10,21 @@ Nothing is found by hash alone.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ragshield.residue.forms import SHORTEST
+from ragshield.residue.keys import KEY as _KEY
+from ragshield.residue.keys import places_of_keys
 
 GAP = 32
 """Zeros between two needles, so that no slack reaches from one into the next."""
 
-_KEY = 8
-_SAME_KEY = 4
-_SAME_KEY_AT_LAST = 64
-_PHASES = (0.5, 0.25, 0.75)
+_SAME_KEY = 64
+_SLACK = 8
 _MULTIPLIERS = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F))
 _PART = 1 << 16
 _OWN_SHARE = 8
@@ -39,14 +40,14 @@ class Pieces:
         start: (m,) int64, where each begins; ascending.
         length: (m,) int64.
         least: (m,) int64, the shortest stretch that counts as found.
-        owner: (m,) int32, whatever number the caller knows it by.
+        wordy: (m,) bool, whether its stretches may be common, as those of texts are.
     """
 
     content: NDArray[np.uint8]
     start: NDArray[np.int64]
     length: NDArray[np.int64]
     least: NDArray[np.int64]
-    owner: NDArray[np.int32]
+    wordy: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.start)
@@ -76,8 +77,8 @@ class Runs:
         return Runs(self.at[wanted], self.needle[wanted], self.length[wanted], self.piece[wanted])
 
 
-def pieces_of(needles: list[tuple[bytes, int, int]]) -> Pieces:
-    """Needles as `Pieces`; given as content, shortest stretch and owner."""
+def pieces_of(needles: list[tuple[bytes, int, bool]]) -> Pieces:
+    """Needles as `Pieces`; given as content, shortest stretch, and whether it is wordy."""
     lengths = np.array([len(content) for content, _, _ in needles], dtype=np.int64)
     start = GAP + np.concatenate([[0], np.cumsum(lengths + GAP)[:-1]]).astype(np.int64)
     if not needles:
@@ -85,8 +86,8 @@ def pieces_of(needles: list[tuple[bytes, int, int]]) -> Pieces:
     gap = bytes(GAP)
     joined = gap + b"".join(part for content, _, _ in needles for part in (content, gap))
     least = np.minimum(lengths, np.array([x for _, x, _ in needles], dtype=np.int64))
-    owner = np.array([x for _, _, x in needles], dtype=np.int32)
-    return Pieces(np.frombuffer(joined, dtype=np.uint8), start, lengths, least, owner)
+    wordy = np.array([x for _, _, x in needles], dtype=np.bool_)
+    return Pieces(np.frombuffer(joined, dtype=np.uint8), start, lengths, least, wordy)
 
 
 class Matcher:
@@ -94,19 +95,11 @@ class Matcher:
 
     Args:
         pieces: what to look for.
-        spans: intervals [start, end) of `Pieces.content` that nobody looks for: a run
-            that lies within one, give or take `slack` bytes at either end, is no find.
-            Maximal ones, ascending; None for none.
-        slack: by how many bytes a run may stick out: the byte after a live passage can by
-            chance be the one that followed in the deleted text.
     """
 
-    def __init__(
-        self, pieces: Pieces, spans: NDArray[np.int64] | None = None, *, slack: int = 8
-    ) -> None:
+    def __init__(self, pieces: Pieces) -> None:
         self.pieces = pieces
-        self._spans = np.zeros((0, 2), dtype=np.int64) if spans is None else spans
-        self._slack = slack
+        self._spans = np.zeros((0, 2), dtype=np.int64)
         self._words = _words_at(pieces.content)
         told = _told(pieces.content)
         # Summed modulo 2**16, which no run is longer than.
@@ -119,6 +112,21 @@ class Matcher:
             flags = np.zeros(1 << bits, dtype=np.bool_)
             flags[(self._keys * multiplier) >> self._shift] = True
             self._flags.append(flags)
+
+    def without(self, spans: NDArray[np.int64]) -> Matcher:
+        """The same, but for stretches that nobody looks for.
+
+        Args:
+            spans: (n, 2) intervals [start, end) of `Pieces.content`, maximal ones,
+                ascending. A run that lies within one is no find. It may stick out by 8
+                bytes at either end: the byte after a live passage can by chance be the
+                one that followed in the deleted text.
+        """
+        other = copy(self)
+        other._spans = spans
+        wanted = ~other._is_shared(self._where)
+        other._keys, other._where = self._keys[wanted], self._where[wanted]
+        return other
 
     @property
     def searchable(self) -> NDArray[np.bool_]:
@@ -140,48 +148,30 @@ class Matcher:
         runs = self._extended(buffer, at, needle)
         wanted = runs.length >= self.pieces.least[runs.piece]
         wanted &= self._says_something(runs)
-        wanted &= ~self._within_spans(runs.needle, runs.needle + runs.length, self._slack)
+        wanted &= ~self._within_spans(runs.needle, runs.needle + runs.length, _SLACK)
         return runs.only(wanted)
 
     def _table(self, told: NDArray[np.uint8]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
         """Keys in ascending order and the place of each, one or more in any run that counts."""
         pieces = self.pieces
-        stride = np.where(pieces.length > pieces.least, pieces.least - _KEY + 1, _KEY)
-        usable = np.flatnonzero(pieces.length >= SHORTEST)
-        where = _concatenated(
-            pieces.start[i] + np.arange(0, pieces.length[i] - _KEY + 1, stride[i]) for i in usable
+        usable = pieces.length >= SHORTEST
+        where = places_of_keys(
+            self._words,
+            told,
+            pieces.start[usable],
+            pieces.length[usable],
+            pieces.least[usable],
+            pieces.wordy[usable],
         )
-        kept = _EMPTY
-        for share in _PHASES:
-            where, poor = self._chosen(np.concatenate([kept, where]), told)
-            kept = where
-            # Two other keys stand in for one that is no use: any run with it has one of them.
-            piece = self._piece(poor)
-            shift = (stride[piece] * share).astype(np.int64)
-            where = np.concatenate([poor - shift, poor - shift + stride[piece]])
-            piece = np.concatenate([piece, piece])
-            first, last = pieces.start[piece], pieces.start[piece] + pieces.length[piece] - _KEY
-            where = np.unique(where[(where >= first) & (where <= last)])
-        where, _ = self._chosen(np.concatenate([kept, where]), told, most=_SAME_KEY_AT_LAST)
-        return self._words[where], where
-
-    def _chosen(
-        self, where: NDArray[np.int64], told: NDArray[np.uint8], most: int = 0
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Places of keys, by key; and those that say nothing or that many needles share."""
-        where = where[~self._is_shared(where)]
-        sums = np.zeros(len(where), dtype=np.int32)
-        for i in range(_KEY):
-            sums += told[where + i]
-        blank, where = where[sums == 0], where[sums > 0]
         keys = self._words[where]
         order = np.argsort(keys, kind="stable")
         keys, where = keys[order], where[order]
+        # A key that very many needles share belongs to a stretch that they share.
         nth = np.arange(len(keys))
         begins = np.concatenate([[True], keys[1:] != keys[:-1]])[: len(keys)]
         nth -= np.maximum.accumulate(np.where(begins, nth, 0))
-        wanted = nth < (most or _SAME_KEY)
-        return where[wanted], np.concatenate([blank, where[~wanted]])
+        wanted = nth < _SAME_KEY
+        return keys[wanted], where[wanted]
 
     def _is_shared(self, where: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether each place is deep within what nobody looks for."""
@@ -223,9 +213,13 @@ class Matcher:
         self, buffer: NDArray[np.uint8], at: NDArray[np.int64], needle: NDArray[np.int64]
     ) -> Runs:
         """Candidates as runs, each run once though several of its keys were seen."""
+        at, needle = self._promising(buffer, at, needle)
+        # By diagonal, then by place: sorting one packed number is many times as fast as two.
+        shift = len(self.pieces.content)
+        packed = np.sort((at - needle + shift) << 32 | at)
+        at = packed & 0xFFFFFFFF
+        needle = at - ((packed >> 32) - shift)
         piece = self._piece(needle)
-        order = np.lexsort((at, piece, at - needle))
-        at, needle, piece = at[order], needle[order], piece[order]
         words = _words_at(buffer)
         found: list[Runs] = []
         while len(at):
@@ -248,6 +242,22 @@ class Matcher:
             _concatenated(runs.length for runs in found),
             _concatenated(runs.piece for runs in found),
         )
+
+    def _promising(
+        self, buffer: NDArray[np.uint8], at: NDArray[np.int64], needle: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Without those of which neither the next nor the last eight bytes are the same.
+
+        A run of three keys' length around a key has one of the two.
+        """
+        words = _words_at(buffer)
+        long = self.pieces.least[self._piece(needle)] >= 3 * _KEY
+        after = words[np.minimum(at + _KEY, len(words) - 1)]
+        before = words[np.maximum(at - _KEY, 0)]
+        alike = after == self._words[np.minimum(needle + _KEY, len(self._words) - 1)]
+        alike |= before == self._words[np.maximum(needle - _KEY, 0)]
+        wanted = alike | ~long
+        return at[wanted], needle[wanted]
 
     def _common(
         self,

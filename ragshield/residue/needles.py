@@ -109,7 +109,7 @@ class Needles:
         """
         stacks = list(_in_parts(_all_needles(batch, recipe)))
         matchers = [
-            Matcher(pieces_of([(f.content, f.least, i) for i, (f, *_) in enumerate(s)]))
+            Matcher(pieces_of([(f.content, f.least, what != "vector") for f, what, _, _ in s]))
             for s in stacks
         ]
         spans = _shared(matchers, batch, recipe, live, by_text)
@@ -117,7 +117,7 @@ class Needles:
         for stack, matcher, shared in zip(stacks, matchers, spans, strict=True):
             parts.append(
                 Part(
-                    Matcher(matcher.pieces, shared) if len(shared) else matcher,
+                    matcher.without(shared) if len(shared) else matcher,
                     np.array([WHATS.index(what) for _, what, _, _ in stack], dtype=np.uint8),
                     np.array([target for _, _, target, _ in stack], dtype=np.int64),
                     np.array([form for _, _, _, form in stack], dtype=np.int64),

@@ -118,7 +118,7 @@ def test_nothing_is_found_where_nothing_was_planted(n, seed):
     assert (found.n, found.n_ids, found.text_bytes, found.vector_bytes) == (0, 0, 0, 0)
 
 
-@pytest.mark.parametrize("size", [1, 7, 64, 111, 5000])
+@pytest.mark.parametrize("size", [7, 64, 111, 5000])
 def test_borders_of_blocks_hide_nothing_and_count_nothing_twice(small_buffers, size):
     rng = np.random.default_rng(size)
     rows = rng.integers(0, 12, 60).tolist()
@@ -130,6 +130,22 @@ def test_borders_of_blocks_hide_nothing_and_count_nothing_twice(small_buffers, s
     assert found.text_bytes == len(content) - (len(rows) - 1) - 4 * 32
     assert found.vectors == {3}
     assert found.vector_bytes == 4 * 32
+
+
+def test_words_that_very_many_targets_and_live_rows_share_are_no_residue():
+    boiler = "This notice of the town office is about the person named below: "
+    gone = Batch(
+        tuple(Passage(f"gone-{i:05d}", f"{boiler}A. {i * 7919} Example") for i in range(300)), None
+    )
+    live = Batch(
+        tuple(Passage(f"live-{i:05d}", f"{boiler}B. {i * 104729} Sample") for i in range(300)), None
+    )
+    needles = Needles.of(gone, EveryForm(), live=[live])
+    stored = b"\0".join(p.text.encode() for p in live.passages)
+    assert look(needles, stored).n_texts == 0
+    left = look(needles, stored + gone.passages[299].text.encode())
+    assert 299 in left.texts
+    assert left.text_bytes == len(gone.passages[299].text)
 
 
 def test_two_copies_are_twice_the_bytes_and_one_text():
@@ -280,18 +296,18 @@ def test_a_surface_that_fails_is_reported_and_the_others_are_searched():
 
 
 def test_many_needles_among_many_rows_are_counted_exactly():
-    many = batch(3000, seed=5)
+    many = batch(900, seed=5)
     gone = Batch(many.passages[::3], many.vectors[::3])
     live = Batch(
         tuple(p for i, p in enumerate(many.passages) if i % 3),
-        many.vectors[[i for i in range(3000) if i % 3]],
+        many.vectors[[i for i in range(900) if i % 3]],
     )
     needles = Needles.of(gone, EveryForm(), live=[live])
     rows = [p.text.encode() + many.vectors[i].tobytes() for i, p in enumerate(many.passages)]
     found = look(needles, b"\xff".join(rows))
-    assert (found.n_texts, found.n_vectors) == (1000, 1000)
-    assert (found.n_whole_texts, found.n_whole_vectors) == (1000, 1000)
-    assert found.vector_bytes == 1000 * 4 * 32
+    assert (found.n_texts, found.n_vectors) == (300, 300)
+    assert (found.n_whole_texts, found.n_whole_vectors) == (300, 300)
+    assert found.vector_bytes == 300 * 4 * 32
     assert found.text_bytes == sum(len(p.text.encode()) for p in gone.passages)
     kept = [row for i, row in enumerate(rows) if i % 3]
     assert look(needles, b"\xff".join(kept)).n == 0
