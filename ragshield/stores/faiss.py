@@ -176,8 +176,8 @@ class FaissStore:
 class MutableFaissStore(FaissStore):
     """A FAISS index that can be changed: each change writes both files anew, as one.
 
-    A deletion leaves nothing in the files. An HNSW index cannot lose a vector: its graph
-    is built anew from those that stay, which takes as long as building it did.
+    A deletion leaves nothing in the files; how an HNSW graph loses nodes is told in
+    `faiss_index.without`.
     """
 
     def add(self, batch: Batch) -> None:

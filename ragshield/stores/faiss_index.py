@@ -14,6 +14,10 @@ from numpy.typing import NDArray
 
 from ragshield.errors import IncompleteError, MissingExtraError, StoreError
 from ragshield.records import Vector, Vectors
+from ragshield.stores.faiss_graph import remove_nodes
+
+MOST_MENDED = 0.25
+"""Share of an HNSW graph's nodes above which it is built anew, which is quicker then."""
 
 
 class Kept(NamedTuple):
@@ -128,9 +132,9 @@ def without(index: Any, gone: NDArray[np.int64], url: str) -> Any:
     """The index without the vectors of some labels.
 
     A flat index takes them out. An IVF index keeps its centroids and the order within
-    its lists; labels that are positions move up, as in a flat one. HNSW cannot take out
-    a vector: its graph is built anew from the others, in their order, with the same
-    parameters.
+    its lists; labels that are positions move up, as in a flat one. An HNSW graph is
+    mended around them; where more than a quarter goes (`MOST_MENDED`), it is built anew
+    from the others, in their order and with the same parameters.
 
     Args:
         index: may be changed.
@@ -141,17 +145,22 @@ def without(index: Any, gone: NDArray[np.int64], url: str) -> Any:
     core = inner(index, url)
     if isinstance(core, faiss.IndexHNSWFlat):
         held = kept(index, url)
-        stay = ~np.isin(held.labels, gone)
+        out = np.isin(held.labels, gone)
+        if out.sum() <= MOST_MENDED * len(out):
+            remove_nodes(faiss, core, np.flatnonzero(out))
+            if core is not index:
+                _relabel(index, held.labels[~out])
+            return index
         new = _empty_hnsw(core)
         if core is index:
-            if stay.any():
-                new.add(held.vectors[stay])
+            if not out.all():
+                new.add(held.vectors[~out])
             return new
         wrapped = type(index)(new)
         new.this.disown()
         wrapped.own_fields = True
-        if stay.any():
-            wrapped.add_with_ids(held.vectors[stay], held.labels[stay])
+        if not out.all():
+            wrapped.add_with_ids(held.vectors[~out], held.labels[~out])
         return wrapped
     if core is index and isinstance(core, faiss.IndexIVFFlat) and is_positional(index, url):
         _shorten_lists(core, gone)
@@ -165,6 +174,14 @@ def nearest(index: Any, question: Vector, k: int) -> NDArray[np.int64]:
     _, labels = index.search(question.reshape(1, -1), k)
     found: NDArray[np.int64] = labels[0][labels[0] >= 0].astype(np.int64)
     return found
+
+
+def _relabel(index: Any, labels: NDArray[np.int64]) -> None:
+    faiss = library()
+    faiss.copy_array_to_vector(np.ascontiguousarray(labels, dtype=np.int64), index.id_map)
+    if isinstance(index, faiss.IndexIDMap2):
+        index.construct_rev_map()
+    index.ntotal = len(labels)
 
 
 def _empty_hnsw(core: Any) -> Any:

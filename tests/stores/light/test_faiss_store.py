@@ -20,6 +20,7 @@ from ragshield.errors import InputError, StoreError, UsageError
 from ragshield.records import Batch, Passage
 from ragshield.stores.faiss import create_faiss
 from ragshield.stores.faiss_files import pair_of
+from ragshield.stores.faiss_index import without
 from ragshield.stores.faiss_purge import FaissPurge
 
 faiss = pytest.importorskip("faiss", reason="faiss is not installed")
@@ -167,14 +168,14 @@ def test_vectors_and_documents_that_lost_each_other(docstore, tmp_path) -> None:
     assert "doc-00005" not in loaded(tmp_path)[1]._dict
 
 
-def test_an_hnsw_graph_is_the_one_that_an_index_of_the_live_rows_has(tmp_path) -> None:
+def test_an_hnsw_graph_that_loses_much_is_the_one_that_an_index_of_the_rest_has(tmp_path) -> None:
     batch = docs(400)
-    gone = [p.id for p in batch.passages[::4]]
+    gone = [p.id for p in batch.passages[::3]]
     url = make("faiss-hnsw", tmp_path, batch)
     FaissPurge().purge(url, gone)
     index = faiss.read_index(str(tmp_path / "index.faiss"))
     fresh = faiss.IndexHNSWFlat(32, 16)
-    fresh.add(batch.vectors[[i for i in range(400) if i % 4]])
+    fresh.add(batch.vectors[[i for i in range(400) if i % 3]])
     assert (index.hnsw.nb_neighbors(1), index.hnsw.efConstruction) == (16, 40)
     # The same but for how many threads linked it.
     assert faiss.vector_to_array(index.hnsw.levels).tolist() == (
@@ -184,6 +185,56 @@ def test_an_hnsw_graph_is_the_one_that_an_index_of_the_live_rows_has(tmp_path) -
     _, expected = fresh.search(batch.vectors[:50], 10)
     same = [len(set(a) & set(b)) / 10 for a, b in zip(found, expected, strict=True)]
     assert np.mean(same) > 0.95
+
+
+@pytest.mark.parametrize("metric", [faiss.METRIC_L2, faiss.METRIC_INNER_PRODUCT])
+@pytest.mark.parametrize("n_gone", [1, 20, 200])
+def test_a_mended_graph_finds_live_rows_as_well_as_one_built_anew(n_gone, metric) -> None:
+    batch = docs(1000)
+    rng = np.random.default_rng(n_gone)
+    index = faiss.IndexHNSWFlat(32, 8, metric)
+    index.add(batch.vectors)
+    entry = index.hnsw.entry_point
+    gone = np.unique([entry, *rng.choice(1000, n_gone - 1, replace=False)])
+    live = np.setdiff1d(np.arange(1000), gone)
+    mended = without(index, gone.astype(np.int64), "faiss:test")
+    assert mended.ntotal == len(live)
+    links = faiss.vector_to_array(mended.hnsw.neighbors)
+    starts = faiss.vector_to_array(mended.hnsw.offsets).astype(int)
+    assert links.max() < len(live)
+    assert starts[-1] == len(links)
+    assert len(starts) == len(live) + 1
+    np.testing.assert_array_equal(mended.reconstruct_n(0, len(live)), batch.vectors[live])
+
+    fresh, exact = faiss.IndexHNSWFlat(32, 8, metric), faiss.IndexFlat(32, metric)
+    fresh.add(batch.vectors[live])
+    exact.add(batch.vectors[live])
+    for one in (mended, fresh):
+        one.hnsw.efSearch = 64
+    found, anew, true = (i.search(batch.vectors, 10)[1] for i in (mended, fresh, exact))
+    recall = [
+        np.mean([len(set(a) & set(b)) / 10 for a, b in zip(f, true, strict=True)])
+        for f in (found, anew)
+    ]
+    assert recall[0] > recall[1] - 0.02
+    assert recall[0] > 0.9
+    mended.add(batch.vectors[gone])  # and it can grow again
+    assert mended.search(batch.vectors[gone[:1]], 1)[1][0][0] == len(live)
+    assert set(range(len(live))) <= reached(mended)
+
+
+def reached(index: Any) -> set[int]:
+    """Nodes that a walk over the lowest level's links from the entry point comes to."""
+    links = faiss.vector_to_array(index.hnsw.neighbors)
+    starts = faiss.vector_to_array(index.hnsw.offsets).astype(int)
+    width = index.hnsw.nb_neighbors(0)
+    seen, front = {int(index.hnsw.entry_point)}, [int(index.hnsw.entry_point)]
+    while front:
+        row = links[starts[(node := front.pop())] : starts[node] + width]
+        new = {int(i) for i in row if i >= 0} - seen
+        seen |= new
+        front += new
+    return seen
 
 
 def test_labels_of_its_own_are_kept(tmp_path) -> None:
