@@ -1,0 +1,310 @@
+"""From a forget set to its keys."""
+
+from __future__ import annotations
+
+import tomllib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+from ragshield.errors import UsageError
+from ragshield.forget_set import (
+    EVERYTHING,
+    Fact,
+    ForgetTarget,
+    check_forget_set,
+    folded,
+)
+from ragshield.protocols import Encoder
+from ragshield.text import sentences
+from ragshield.unlearning.calibrating import calibrated
+from ragshield.unlearning.hashing import KeyedHashes
+from ragshield.unlearning.keys import (
+    Calibration,
+    ForgetKeys,
+    KeyedFact,
+    KeyedTarget,
+    Row,
+    new_secret,
+    rotation,
+)
+from ragshield.unlearning.marks import Mark, Marks, Typos
+from ragshield.unlearning.phrases import LONGEST, content, phrases_of
+from ragshield.unlearning.spelling import deletions, skeleton, words_of
+
+PIECE = 5
+"""Words of a run by which a sample is known again."""
+
+_TYPO_LETTERS = 5
+_SAMPLE_SENTENCES = 12
+_MOST_NEIGHBOUR_ROWS = 20_000
+
+
+def build_keys(
+    targets: Sequence[ForgetTarget],
+    encoder: Encoder,
+    *,
+    secret: bytes | None = None,
+    benign: Iterable[str] = (),
+    budget: float = 0.02,
+) -> ForgetKeys:
+    """The keys of a forget set, with thresholds set on its neighbours.
+
+    Args:
+        targets: what to forget.
+        encoder: the gates' own; the same one is needed whenever the keys are used.
+        secret: 32 bytes; None for a fresh key. Keys built with the same secret can be
+            compared.
+        benign: texts that stay, where they are at hand: what they share with samples, and
+            values that they state too, give nothing away by themselves.
+        budget: share of neighbours' questions that may be refused for their meaning alone.
+
+    Raises:
+        InputError: `check_forget_set` refuses the targets.
+        UsageError: no targets, a budget that is not in (0, 0.5], or a secret of another
+            length.
+    """
+    if not targets:
+        raise UsageError("there is nothing to forget: give at least one target")
+    if not 0 < budget <= 0.5:
+        raise UsageError(f"budget is {budget}, allowed is more than 0 up to 0.5")
+    check_forget_set(targets)
+    key = new_secret() if secret is None else secret
+    if len(key) != 32:
+        raise UsageError(f"the secret has {len(key)} bytes, it must have 32")
+    keyed = KeyedHashes(key)
+    facts = [(i, fact) for i, target in enumerate(targets) for fact in target.facts]
+    kept = tuple(benign)
+    marks = Marks.of(_marks(targets, facts, kept, keyed))
+    texts, rows, owners = _sentences(targets)
+    turn = rotation(key, encoder.dim)
+    vectors = encoder.encode(texts) @ turn
+    keys = ForgetKeys(
+        secret=key,
+        targets=tuple(_keyed(target, keyed) for target in targets),
+        facts=tuple(
+            KeyedFact(i, keyed.mark("attribute", folded(fact.attribute))) for i, fact in facts
+        ),
+        marks=marks,
+        typos=Typos.of(_typos(targets, keyed)),
+        attributes=_attributes(targets, keyed),
+        vectors=vectors.astype(np.float32),
+        rows=np.array(rows, dtype=np.uint8),
+        owners=np.array(owners, dtype=np.int32),
+        encoder=encoder.name,
+        calibration=Calibration(**templates()["shipped"], budget=budget),
+    )
+    return replace(keys, calibration=calibrated(keys, targets, encoder, budget))
+
+
+@cache
+def templates() -> Mapping[str, Any]:
+    """Sentences that keys are made from, words that ask for attributes, shipped limits."""
+    source = files("ragshield.unlearning").joinpath("building.toml").read_text("utf-8")
+    return tomllib.loads(source)
+
+
+def attribute_words(attribute: str) -> Iterator[tuple[str, ...]]:
+    """Runs of content words, each of which asks for an attribute."""
+    own = tuple(content(words_of(attribute)))
+    yield own
+    for name, more in templates()["attributes"].items():
+        known = [tuple(content(words_of(words))) for words in (name, *more)]
+        if own in known:
+            yield from known
+
+
+def _keyed(target: ForgetTarget, keyed: KeyedHashes) -> KeyedTarget:
+    def marked(attributes: Iterable[str]) -> frozenset[str]:
+        return frozenset(
+            EVERYTHING if a == EVERYTHING else keyed.mark("attribute", folded(a))
+            for a in attributes
+        )
+
+    return KeyedTarget(
+        id=keyed.mark("target", folded(target.name)),
+        kind=target.kind,
+        allowed=marked(target.allowed),
+        audiences={name: marked(told) for name, told in target.audiences.items()},
+    )
+
+
+def _marks(
+    targets: Sequence[ForgetTarget],
+    facts: Sequence[tuple[int, Fact]],
+    benign: Sequence[str],
+    keyed: KeyedHashes,
+) -> Iterator[tuple[int, Mark, int, int]]:
+    common = frozenset(templates()["common_words"].split())
+    for i, target in enumerate(targets):
+        if target.kind != "sample":
+            for name in target.names:
+                yield from _name_marks(name, i, common, keyed)
+        for neighbour in target.neighbours:
+            run = words_of(neighbour)
+            yield keyed.run(run), Mark.NEIGHBOUR, len(run), 0
+    stated = _counted(facts, targets, benign, keyed)
+    for j, (i, fact) in enumerate(facts):
+        for phrase in phrases_of(fact, targets[i].names):
+            run_hash = keyed.run(phrase)
+            mark = Mark.TELLING if _is_telling(phrase) else Mark.VALUE
+            yield run_hash, Mark.SHARED if stated[run_hash] else mark, len(phrase), j
+    yield from _piece_marks(targets, benign, keyed)
+
+
+def _name_marks(
+    name: str, i: int, common: frozenset[str], keyed: KeyedHashes
+) -> Iterator[tuple[int, Mark, int, int]]:
+    run = words_of(name)
+    is_common = all(word in common or word.isdigit() for word in run)
+    mark = Mark.COMMON_NAME if is_common else Mark.NAME
+    yield keyed.run(run), mark, len(run), i
+    joined = "".join(run)
+    if len(run) > 1:
+        yield keyed.run(run[::-1]), mark, len(run), i
+        # Somebody else may have the last name, or it and the initial.
+        if len(run[-1]) > 2 and not run[-1].isdigit() and run[-1].isascii():
+            yield keyed.run(run[-1:]), Mark.PART, 1, i
+            yield keyed.run((run[0][0], run[-1])), Mark.PART, 2, i
+    if len(joined) >= 5 and not is_common:
+        yield keyed.run(tuple(joined)), Mark.LETTERS, len(joined), i
+        yield keyed.run((joined,)), Mark.JOINED, 1, i
+    sounds = tuple(skeleton(word) for word in run)
+    if sum(map(len, sounds)) >= 4 and all(sounds) and not is_common:
+        yield keyed.run([f"~{sound}" for sound in sounds]), Mark.SOUND, len(run), i
+
+
+def _typos(targets: Sequence[ForgetTarget], keyed: KeyedHashes) -> Iterator[tuple[int, int, int]]:
+    for i, target in enumerate(targets):
+        if target.kind == "sample":
+            continue
+        for word in {word for name in target.names for word in words_of(name)}:
+            if len(word) >= _TYPO_LETTERS and not word.isdigit():
+                for shorter in deletions(word):
+                    yield keyed.word(f"-{shorter}"), keyed.word(word), i
+
+
+def _piece_marks(
+    targets: Sequence[ForgetTarget], benign: Sequence[str], keyed: KeyedHashes
+) -> Iterator[tuple[int, Mark, int, int]]:
+    """Runs of words of samples that no text that stays has too."""
+    found: dict[int, set[int]] = {}
+    for i, target in enumerate(targets):
+        texts = target.samples if target.kind == "sample" else ()
+        long = [f.value for f in target.facts if len(content(words_of(f.value))) > LONGEST]
+        for text in (*texts, *long):
+            for run in pieces(text, keyed):
+                found.setdefault(run, set()).add(i)
+    for text in (*benign, *templates()["background"]):
+        for run in pieces(text, keyed):
+            found.pop(run, None)
+    for run, owners in found.items():
+        # What several targets share is boilerplate.
+        if len(owners) == 1:
+            yield run, Mark.PIECE, PIECE, owners.pop()
+
+
+def pieces(text: str, keyed: KeyedHashes) -> list[int]:
+    """Hashes of all runs of `PIECE` words of a text."""
+    return [int(h) for h in keyed.runs(keyed.words(words_of(text)), PIECE)]
+
+
+def _counted(
+    facts: Sequence[tuple[int, Fact]],
+    targets: Sequence[ForgetTarget],
+    benign: Sequence[str],
+    keyed: KeyedHashes,
+) -> Counter[int]:
+    """How often phrases of the facts are said of somebody else."""
+    owners: dict[int, set[int]] = {}
+    for i, fact in facts:
+        for phrase in phrases_of(fact, targets[i].names):
+            owners.setdefault(keyed.run(phrase), set()).add(i)
+    stated: Counter[int] = Counter({run: 1 for run, of in owners.items() if len(of) > 1})
+    lengths = range(1, LONGEST + 1)
+    for text in benign:
+        hashes = keyed.words(content(words_of(text)))
+        for n in lengths:
+            stated.update(int(run) for run in keyed.runs(hashes, n) if int(run) in owners)
+    return stated
+
+
+def _is_telling(phrase: Sequence[str]) -> bool:
+    """Whether a phrase can hardly be said of anything else: an id, a number, a title."""
+    letters = "".join(phrase)
+    digits = sum(c.isdigit() for c in letters)
+    return digits >= 6 or len(phrase) >= 4 or (digits >= 3 and len(letters) - digits >= 3)
+
+
+def _sentences(targets: Sequence[ForgetTarget]) -> tuple[list[str], list[int], list[int]]:
+    """Texts to embed, what each is, and whose it is."""
+    made: list[tuple[str, Row, int]] = []
+    near: dict[str, None] = {}
+    names = {folded(name) for target in targets for name in target.names}
+    for i, target in enumerate(targets):
+        made.extend((text, Row.NAME, i) for text in _name_sentences(target))
+        for fact in target.facts:
+            made.extend((text, Row.FACT, i) for text in _fact_sentences(fact, target))
+        for sample in target.samples:
+            parts = sentences(sample)
+            whole = [sample] if len(parts) > 1 else []
+            made.extend((text, Row.SAMPLE, i) for text in [*whole, *parts[:_SAMPLE_SENTENCES]])
+        near.update(dict.fromkeys(n for n in target.neighbours if folded(n) not in names))
+    forms = templates()["neighbour_sentences"]
+    per_name = max(1, min(len(forms), _MOST_NEIGHBOUR_ROWS // max(1, len(near))))
+    for name in near:
+        made.extend((_put(form, name=name), Row.NEIGHBOUR, -1) for form in forms[:per_name])
+    made.extend((text, Row.BACKGROUND, -1) for text in templates()["background"])
+    unique = {(text, owner): row for text, row, owner in made}
+    return (
+        [text for text, _ in unique],
+        [int(row) for row in unique.values()],
+        [owner for _, owner in unique],
+    )
+
+
+def _name_sentences(target: ForgetTarget) -> Iterator[str]:
+    if target.kind == "sample":
+        return
+    forms = templates()["harm_sentences" if target.kind == "harm" else "name_sentences"]
+    for name in target.names:
+        yield from (_put(form, name=name) for form in forms)
+
+
+def _fact_sentences(fact: Fact, target: ForgetTarget) -> Iterator[str]:
+    values = {"name": target.name, "attribute": fact.attribute, "value": fact.value}
+    for form in templates()["fact_sentences"]:
+        yield _put(form, **values)
+    if fact.statement:
+        yield fact.statement
+        for name in sorted(target.names, key=len, reverse=True):
+            if name in fact.statement:
+                yield fact.statement.replace(name, "this person")
+                break
+
+
+def _put(form: str, **values: str) -> str:
+    """Fill a form; braces inside a value, which others wrote, stay as they are."""
+    from ragshield.chat import fill
+
+    return fill(form, values)
+
+
+def _attributes(targets: Sequence[ForgetTarget], keyed: KeyedHashes) -> dict[int, tuple[str, ...]]:
+    """Which runs of words ask for which attributes, of all that policies speak of."""
+    named = {fact.attribute for target in targets for fact in target.facts}
+    for target in targets:
+        named.update(target.allowed, *target.audiences.values())
+    found: dict[int, set[str]] = {}
+    for attribute in named - {EVERYTHING}:
+        for words in attribute_words(attribute):
+            if words:
+                found.setdefault(keyed.run(words), set()).add(
+                    keyed.mark("attribute", folded(attribute))
+                )
+    return {run: tuple(sorted(ids)) for run, ids in found.items()}

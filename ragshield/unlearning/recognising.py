@@ -1,0 +1,227 @@
+"""Finding in a text what is to be forgotten: names however spelled, values, whole passages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ragshield.unlearning.hashing import KeyedHashes
+from ragshield.unlearning.keys import ForgetKeys
+from ragshield.unlearning.marks import Found, Mark
+from ragshield.unlearning.phrases import content
+from ragshield.unlearning.spelling import Token, deletions, skeleton, tokens, views
+
+_TYPO_LETTERS = 5
+_LONE_TYPO_LETTERS = 8
+_MOST_TYPOS = 400
+_NAMES = (Mark.NAME, Mark.COMMON_NAME, Mark.JOINED)
+_PIECES = 2
+_SCRAMBLED = frozenset({"first letters of lines", "first letters of words", "letters apart"})
+
+
+class Seen(NamedTuple):
+    """A sighting of a target.
+
+    Attributes:
+        target: its row.
+        certain: whether it can hardly be anything else.
+        how: in words that quote nothing.
+    """
+
+    target: int
+    certain: bool
+    how: str
+
+
+class Strength(IntEnum):
+    """What a phrase of a fact says where its target is not named."""
+
+    SHARED = 0
+    """Nothing: it is said of others too."""
+    VALUE = 1
+    """Something, together with others."""
+    TELLING = 2
+    """All: an identifier, a date, a title."""
+
+
+class Told(NamedTuple):
+    """A phrase of a fact found in a text.
+
+    Attributes:
+        fact: row of the fact; of several with the same phrase, the first.
+        strength: what it says by itself.
+        how: in words that quote nothing.
+    """
+
+    fact: int
+    strength: Strength
+    how: str
+
+
+_STRENGTHS = {
+    Mark.SHARED: Strength.SHARED,
+    Mark.VALUE: Strength.VALUE,
+    Mark.TELLING: Strength.TELLING,
+}
+
+
+class Recogniser:
+    """Recognises targets by their keys; safe to use from many threads.
+
+    Args:
+        keys: of the forget set.
+    """
+
+    def __init__(self, keys: ForgetKeys) -> None:
+        self.keys = keys
+        self._hashes = KeyedHashes(keys.secret)
+        self._spelled = frozenset(int(word) for word in keys.typos.words)
+        order = np.argsort(keys.typos.hashes, kind="stable")
+        self._typo_hashes = keys.typos.hashes[order]
+        self._typo_words = keys.typos.words[order]
+
+    def names(self, text: str) -> list[Seen]:
+        """All targets that a text names, however it is spelled; the certain ones first."""
+        found: dict[int, Seen] = {}
+        for seen in self._named(text):
+            known = found.get(seen.target)
+            if known is None or (seen.certain and not known.certain):
+                found[seen.target] = seen
+        return sorted(found.values(), key=lambda seen: not seen.certain)
+
+    def values(self, text: str) -> list[Told]:
+        """All phrases of facts that a text holds, also hidden in other spellings."""
+        found = dict.fromkeys(self._told(text, "states it"))
+        for how, view in views(text):
+            if how in _SCRAMBLED and how != "letters apart":
+                continue
+            for told in self._told(view, f"states it in {how}"):
+                if not any(told.fact == other.fact for other in found):
+                    found[told] = None
+        return list(found)
+
+    def passages(self, text: str) -> dict[int, int]:
+        """How many runs of words of its samples a text has, for each target."""
+        runs = self._hashes.words([token.word for token in tokens(text)])
+        found = self.keys.marks.find(runs, (Mark.PIECE,), self._hashes)
+        counted: dict[int, set[int]] = {}
+        for piece in found:
+            counted.setdefault(piece.owner, set()).add(piece.start)
+        return {owner: len(starts) for owner, starts in counted.items() if len(starts) >= _PIECES}
+
+    def neighbours(self, text: str) -> bool:
+        """Whether a text names something that must stay known."""
+        runs = self._hashes.words([token.word for token in tokens(text)])
+        return bool(self.keys.marks.find(runs, (Mark.NEIGHBOUR,), self._hashes))
+
+    def attributes(self, text: str) -> frozenset[str]:
+        """Keyed hashes of the attributes that a question asks for."""
+        words = content([token.word for token in tokens(text)])
+        runs = self._hashes.words(words)
+        asked: set[str] = set()
+        for n in range(1, 5):
+            for run in self._hashes.runs(runs, n):
+                asked.update(self.keys.attributes.get(int(run), ()))
+        return frozenset(asked)
+
+    def _named(self, text: str) -> Iterable[Seen]:
+        read = tokens(text)
+        runs = self._hashes.words([token.word for token in read])
+        wanted = (*_NAMES, Mark.PART, Mark.NEIGHBOUR)
+        found = self.keys.marks.find(runs, wanted, self._hashes)
+        stay = [f for f in found if f.mark is Mark.NEIGHBOUR]
+        for name in found:
+            if name.mark is not Mark.NEIGHBOUR and not _inside(name, stay):
+                yield _seen(name, read)
+        yield from self._misspelt(read, runs, stay)
+        for how, view in views(text):
+            yield from self._hidden(how, view, stay)
+
+    def _misspelt(
+        self, read: Sequence[Token], runs: NDArray[np.uint64], stay: Sequence[Found]
+    ) -> Iterable[Seen]:
+        """Names of which words are spelled with a mistake."""
+        taken = {i for name in stay for i in range(name.start, name.end)}
+        mended = runs.copy()
+        changed: list[int] = []
+        for i, token in enumerate(read):
+            if len(changed) >= _MOST_TYPOS:
+                break
+            if len(token.word) < _TYPO_LETTERS or i in taken or int(runs[i]) in self._spelled:
+                continue
+            near = self._near(token.word)
+            if near:
+                mended[i] = near[0]
+                changed.append(i)
+        if not changed:
+            return
+        for name in self.keys.marks.find(mended, (Mark.NAME,), self._hashes):
+            wrong = [i for i in changed if name.start <= i < name.end]
+            lone = name.end - name.start == 1
+            if wrong and not (lone and len(read[wrong[0]].word) < _LONE_TYPO_LETTERS):
+                # Of a name of which every word is misspelt, it may be another name.
+                sure = len(wrong) < name.end - name.start or lone
+                yield Seen(name.owner, sure, "names it with a spelling mistake")
+
+    def _near(self, word: str) -> list[int]:
+        """Hashes of words of names that differ from a word by a change or two."""
+        hashes = self._hashes.words([f"-{shorter}" for shorter in deletions(word)])
+        at = np.searchsorted(self._typo_hashes, hashes)
+        at[at == len(self._typo_hashes)] = 0
+        if not len(self._typo_hashes):
+            return []
+        return [int(self._typo_words[i]) for i in at[self._typo_hashes[at] == hashes]]
+
+    def _hidden(self, how: str, view: str, stay: Sequence[Found]) -> Iterable[Seen]:
+        if how in _SCRAMBLED:
+            letters = self._hashes.words([c for c in view.casefold() if c.isalnum()][:2000])
+            for name in self.keys.marks.find(letters, (Mark.LETTERS,), self._hashes):
+                yield Seen(name.owner, True, f"names it in {how}")
+        if how.startswith("first letters"):
+            return
+        read = tokens(view)
+        runs = self._hashes.words([token.word for token in read])
+        found = self.keys.marks.find(runs, (*_NAMES, Mark.NEIGHBOUR), self._hashes)
+        beside = [f for f in found if f.mark is Mark.NEIGHBOUR]
+        for name in found:
+            if name.mark not in (Mark.NEIGHBOUR, Mark.COMMON_NAME) and not _inside(name, beside):
+                yield Seen(name.owner, True, f"names it in {how}")
+        if how == "another alphabet" and not stay:
+            sounds = self._hashes.words([f"~{skeleton(token.word)}" for token in read])
+            for name in self.keys.marks.find(sounds, (Mark.SOUND,), self._hashes):
+                yield Seen(name.owner, True, f"names it in {how}")
+
+    def _told(self, text: str, how: str) -> Iterable[Told]:
+        runs = self._hashes.words(content([token.word for token in tokens(text)]))
+        seen: set[tuple[int, int, int]] = set()
+        for value in self.keys.marks.find(runs, tuple(_STRENGTHS), self._hashes):
+            # One phrase may belong to several facts of a target: it is found once.
+            at = (self.keys.facts[value.owner].owner, value.start, value.end)
+            if at not in seen:
+                seen.add(at)
+                yield Told(value.owner, _STRENGTHS[value.mark], how)
+
+
+def _seen(name: Found, read: Sequence[Token]) -> Seen:
+    if name.mark is Mark.PART:
+        return Seen(name.owner, False, "has a part of its name")
+    if name.mark is Mark.COMMON_NAME:
+        written = read[name.start : name.end]
+        # In a text without any capital, a name has none either.
+        as_name = all(token.capital for token in written) or not any(t.capital for t in read)
+        how = "names it" if as_name else "has its name's words, not written as a name"
+        return Seen(name.owner, as_name, how)
+    return Seen(name.owner, True, "names it")
+
+
+def _inside(name: Found, stay: Sequence[Found]) -> bool:
+    """Whether a name is only part of a longer one that must stay known."""
+    length = name.end - name.start
+    return any(
+        other.start <= name.start and name.end <= other.end and length < other.end - other.start
+        for other in stay
+    )
