@@ -29,8 +29,9 @@ WITH_VECTORS, BY_WORDS = 0.6, 0.35
 
 _MIN_STORE = 40
 _MOST_AT_RISK = 400
-_HELD, _WHOLE = 0.3, 0.8
-"""Share of a passage's runs of words that the target has: worth a look; nearly all of it."""
+_HELD, _HALF, _WHOLE = 0.3, 0.5, 0.8
+"""Share of a passage's runs of words that the target has: worth a look, in a document or
+about a subject; nearly all of it."""
 
 _FEW_RUNS = 4
 _LONG_RUNS = 12
@@ -301,7 +302,7 @@ class _Reading:
             sure = self._scope == "document" or held >= 0.6
             how = f"cut from {what}: {share:.0%} of its words stand there"
             why = Why(sure, 0.93 if sure else 0.7, how, related)
-        elif share >= _HELD or len(places) >= 2 * _LONG_RUNS:
+        elif share >= (_HELD if self._scope == "document" else _HALF):
             how = f"shares {share:.0%} of its words with {what}"
             why = Why(False, round(0.4 + 0.4 * share, 2), how, related)
         else:

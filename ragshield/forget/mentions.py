@@ -14,6 +14,7 @@ CERTAIN = 0.9
 """Confidence from which a mention is selected without review."""
 
 _TOKEN = re.compile(r"\w+")
+_TITLES = frozenset("dr prof professor mr mrs ms miss sir dame lady lord herr frau".split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,11 @@ class Mention:
 
 @dataclass(frozen=True, slots=True)
 class _Tokens:
+    """Words: folded, with a capital or not, with only a blank before them or not."""
+
     folded: tuple[str, ...]
     capital: tuple[bool, ...]
+    follows: tuple[bool, ...]
 
 
 class Mentions:
@@ -35,8 +39,9 @@ class Mentions:
 
     Certain: the whole name or an alias, as whole words, without regard to case, accents,
     invisible characters or a possessive; or the name reversed ("Lindqvist, Ada").
-    Uncertain: with a middle name, with an initial, or the last name alone where no other
-    first name stands before it.
+    Uncertain: with a middle name, with an initial, or the last name alone (or behind a
+    title) where no other first name stands before it, here or earlier in the text, and it
+    does not begin another name ("Lindqvist Ropes").
 
     Args:
         subject: the name.
@@ -77,6 +82,7 @@ def _find(tokens: _Tokens, name: str, parts: tuple[str, ...]) -> Mention | None:
     if len(parts) == 2 and _positions(words, (last, first)):
         return Mention(0.95, f"mentions '{name}', last name first")
     best: Mention | None = None
+    others = False
     for i in _positions(words, (last,)):
         before = words[max(0, i - 3) : i]
         if first in before:
@@ -84,18 +90,33 @@ def _find(tokens: _Tokens, name: str, parts: tuple[str, ...]) -> Mention | None:
         if before and before[-1] == first[0]:
             best = Mention(0.7, f"mentions '{first[0].upper()}. {last.title()}'")
         elif best is None and tokens.capital[i] and last not in STOP_WORDS and len(last) > 2:
-            another = i > 0 and tokens.capital[i - 1] and before[-1] not in STOP_WORDS
-            if not another:
+            others = others or _has_another_first_name(tokens, i)
+            begins = i + 1 < len(words) and tokens.follows[i + 1] and tokens.capital[i + 1]
+            if not others and not (begins and words[i + 1] not in STOP_WORDS):
                 best = Mention(0.5, f"mentions '{last.title()}' alone")
     return best
+
+
+def _has_another_first_name(tokens: _Tokens, i: int) -> bool:
+    """Whether a name stands before the last name at i; after one, the last name is theirs."""
+    if i == 0 or not tokens.capital[i - 1]:
+        return False
+    return tokens.folded[i - 1] not in STOP_WORDS | _TITLES
 
 
 def _tokens(text: str) -> _Tokens:
     plain = unicodedata.normalize("NFKC", text)
     # Zero-width and other invisible characters may stand inside a word.
     plain = "".join(c for c in plain if unicodedata.category(c) != "Cf")
-    found = _TOKEN.findall(plain)
-    return _Tokens(tuple(_fold(word) for word in found), tuple(word[0].isupper() for word in found))
+    found = list(_TOKEN.finditer(plain))
+    ends = [0, *(match.end() for match in found)]
+    return _Tokens(
+        tuple(_fold(match.group()) for match in found),
+        tuple(match.group()[0].isupper() for match in found),
+        tuple(
+            not plain[end : match.start()].strip() for end, match in zip(ends, found, strict=False)
+        ),
+    )
 
 
 def _fold(word: str) -> str:
