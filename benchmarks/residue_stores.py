@@ -238,7 +238,8 @@ def chroma_server(folder: Path, batch: Batch) -> Iterator[Place]:
             return f"chroma:{spare}#docs"
 
         files = f"chroma:{data}#docs"
-        yield Place(url, files, files, vacuumed, server.stop, server.start)
+        purge_url = url.replace("#", f"?files={data}#")
+        yield Place(url, files, purge_url, vacuumed, server.stop, server.start)
     finally:
         server.stop()
         shutil.rmtree(data, ignore_errors=True)
@@ -307,6 +308,6 @@ KINDS = {
         embedded(lambda f: f"lancedb:{f}/lance#docs", fill_lancedb, vacuum_lancedb),
     ),
     "qdrant": Kind("qdrant", "", embedded(lambda f: f"qdrant:{f}/qdrant#docs", fill_qdrant, None)),
-    "chroma run": Kind("chroma", "chroma vacuum, server stopped", chroma_server, server=True),
+    "chroma run": Kind("chroma+http", "chroma vacuum, server stopped", chroma_server, server=True),
     "pgvector": Kind("pgvector", "VACUUM and CHECKPOINT", postgres, server=True),
 }

@@ -55,6 +55,16 @@ def residue(
             "--baseline", help="Report of a look before the deletion.", show_default=False
         ),
     ] = None,
+    out_of_scope: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--out-of-scope",
+            metavar="WORDS",
+            help="An untested place with these words in its description is an exception; "
+            "repeat for more.",
+            show_default=False,
+        ),
+    ] = None,
     format_: Annotated[
         Format, typer.Option("--format", help="text to read; json to keep as a baseline.")
     ] = Format.TEXT,
@@ -89,6 +99,7 @@ def residue(
             batch,
             baseline=before,
             by_text=not are_named(batch),
+            out_of_scope=out_of_scope or (),
             on_bytes=lambda n: advance(n >> 20),
         )
     if format_ is Format.JSON:
@@ -138,6 +149,8 @@ def _page(found: Residue, width: int) -> Iterator[str]:
                 yield f"  {what:8} {n:>7,} seen"
         yield ""
     yield from _places(found, width)
+    for words in found.exceptions:
+        yield from wrap(f"Out of scope: {visible(words)}", width, subsequent_indent="      ")
     for note in found.notes:
         yield from wrap(f"Note: {visible(note)}", width, subsequent_indent="      ")
 

@@ -40,6 +40,7 @@ def to_json(residue: Residue) -> str:
     ]
     value["found"] = [{name: getattr(found, name) for name in _FOUND} for found in residue.found]
     value["untested"] = list(residue.untested)
+    value["exceptions"] = list(residue.exceptions)
     value["notes"] = list(residue.notes)
     return json.dumps(value, indent=1, ensure_ascii=False)
 
@@ -73,6 +74,7 @@ def read(path: Path) -> Residue:
             **{name: value[name] for name in _PLAIN},
             found=tuple(Found(**{name: row[name] for name in _FOUND}) for row in value["found"]),
             untested=tuple(value["untested"]),
+            exceptions=tuple(value["exceptions"]),
             target=Target(**value["target"]),
             notes=tuple(value["notes"]),
         )

@@ -72,6 +72,7 @@ class Residue:
         untested: places that exist, or may, and could not be searched, in words.
         unsupported: why nothing could be looked at at all; None otherwise.
         target: which passages these were.
+        exceptions: such places that the caller declared out of scope.
         notes: what a person should know.
         before: the look before the deletion, where one was given.
     """
@@ -87,6 +88,7 @@ class Residue:
     untested: tuple[str, ...]
     target: Target
     unsupported: str | None = None
+    exceptions: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     before: Residue | None = field(default=None, repr=False)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -48,6 +48,7 @@ def residue(
     live: Iterable[Batch] | None = None,
     extra: Iterable[Surface] = (),
     by_text: bool = False,
+    out_of_scope: Sequence[str] = (),
     on_bytes: Callable[[int], None] | None = None,
 ) -> Residue:
     """Look at the bytes of a store for passages that should be gone from it.
@@ -63,6 +64,8 @@ def residue(
             gives now, () for none.
         extra: further surfaces, such as a cache beside the store.
         by_text: the ids of the passages are not the store's; they are told by their texts.
+        out_of_scope: words; a place that cannot be searched and is described with one of
+            them is an exception that the caller declares, and does not count as untested.
         on_bytes: called with the number of bytes just looked at.
 
     Raises:
@@ -83,6 +86,10 @@ def residue(
     texts = frozenset[int]().union(*(one.texts for one in found))
     vectors = frozenset[int]().union(*(one.vectors for one in found))
     _explain_missing(needles, batch, notes)
+    unsearched = () if where is None else where.untested(url)
+    declared = tuple(
+        words for words in unsearched if any(x.lower() in words.lower() for x in out_of_scope)
+    )
     return Residue(
         place=place,
         software={} if where is None else where.describe(url),
@@ -92,7 +99,8 @@ def residue(
         n_seen_texts=len(texts),
         n_seen_vectors=len(vectors),
         found=found,
-        untested=() if where is None else where.untested(url),
+        untested=tuple(words for words in unsearched if words not in declared),
+        exceptions=declared,
         target=target_of(batch),
         unsupported=None if where is not None else f"no way is known to the files of {place}",
         notes=tuple(notes),

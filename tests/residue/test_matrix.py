@@ -149,8 +149,17 @@ def test_every_recipe_takes_part():
     assert set(registry.names("recipe")) - SERVERS <= {name.split()[0] for name in STORES}
 
 
-@pytest.mark.parametrize("share", [0.0, 0.05, 0.5])
-@pytest.mark.parametrize("n", [200, 2000])
+@pytest.mark.parametrize(
+    ("n", "share"),
+    [
+        (200, 0.0),
+        (200, 0.05),
+        (200, 0.5),
+        (2000, 0.0),
+        (2000, 0.05),
+        pytest.param(2000, 0.5, marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("name", list(STORES))
 def test_nothing_is_left_after_a_purge_and_live_rows_are_as_they_were(
     templates, tmp_path, name, n, share

@@ -124,6 +124,13 @@ def test_what_cannot_be_read_is_not_tested_and_never_clean(files):
     assert after.overall() == "NOT_TESTED"
     assert verdicts(after)["broken.gz (unpacked)"] == "NOT_TESTED"
     assert [place.split(":")[0] for place in after.untested] == ["link", "secret.bin"]
+    (folder / "broken.gz").unlink()
+    words = ["IT IS A LINK", "secret.bin"]
+    found = residue(str(folder), gone, live=[stay], baseline=before, out_of_scope=words)
+    assert found.overall() == "ERASED"
+    assert (found.untested, len(found.exceptions)) == ((), 2)
+    again = residue(str(folder), gone, live=[stay], baseline=before, out_of_scope=words[:1])
+    assert again.overall() == "NOT_TESTED"
 
 
 def test_a_store_of_which_nothing_is_known_is_unsupported():
