@@ -14,6 +14,7 @@ from ragshield.unlearning.query_gate import Focus
 from ragshield.unlearning.recognising import Recogniser, Seen, Strength
 
 _MOST_SENTENCES = 200
+_POINTS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +169,7 @@ class OutputGate:
     ) -> list[Leak]:
         in_view = {s.target for s in seen} | focus.near
         found = []
-        told_values: dict[int, set[int]] = {}
+        points: dict[int, dict[int, int]] = {}
         for told in self.recogniser.values(text):
             fact = self.keys.facts[told.fact]
             if fact.owner in free:
@@ -179,14 +180,14 @@ class OutputGate:
                 found.append(Leak(fact.owner, told.how, "exact"))
             elif fact.owner in in_view and self._attributes:
                 found.append(Leak(fact.owner, told.how, "attribute"))
-            elif told.strength is Strength.VALUE:
-                told_values.setdefault(fact.owner, set()).add(told.fact)
+            elif told.points:
+                points.setdefault(fact.owner, {})[told.fact] = told.points
         if self._attributes:
-            # Three values of one target and no name: it is told of without being named.
+            # Values in question and answer that only together can mean nobody else.
             found += [
                 Leak(owner, "states several of its values", "attribute")
-                for owner, values in told_values.items()
-                if len(values) >= 3
+                for owner, own in points.items()
+                if sum({**focus.hints.get(owner, {}), **own}.values()) >= _POINTS
             ]
         return found
 

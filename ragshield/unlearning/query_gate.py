@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
@@ -18,7 +18,7 @@ from ragshield.unlearning.recognising import Recogniser, Strength
 
 _MOST_PARTS = 48
 _TURNS = 6
-_VALUES = 3
+_POINTS = 4
 _QUOTED = 4
 _REFERS = frozenset(
     """he she they him her them his hers their theirs it its who whose that this those these
@@ -37,6 +37,7 @@ class Focus:
         allowed: rows of targets of which the question asks only what may be told.
         weak: rows of targets that it may be about, and why: what is said of them is then
             looked at more strictly.
+        hints: points of the facts that it holds values of, for each target.
         margin: how much nearer it lies to a target than to what must stay known; None
             where nothing was embedded.
     """
@@ -44,6 +45,7 @@ class Focus:
     refused: dict[int, str] = field(default_factory=dict)
     allowed: dict[int, str] = field(default_factory=dict)
     weak: dict[int, str] = field(default_factory=dict)
+    hints: dict[int, dict[int, int]] = field(default_factory=dict)
     margin: float | None = None
 
     @property
@@ -104,7 +106,7 @@ class QueryGate:
                 focus.refused.setdefault(target, "quotes it")
         self._by_history(question, history, free, audience, focus)
         margin = self._by_meaning(question, free, focus, vectors)
-        return Focus(focus.refused, focus.allowed, focus.weak, margin)
+        return replace(focus, margin=margin)
 
     def free(self, audience: str | None) -> frozenset[int]:
         """Rows of the targets of which an audience may be told everything."""
@@ -136,25 +138,22 @@ class QueryGate:
     def _by_values(
         self, question: str, free: frozenset[int], audience: str | None, focus: Focus
     ) -> None:
-        counted: dict[int, int] = {}
         telling: set[int] = set()
         for told in self.recogniser.values(question):
             fact = self.keys.facts[told.fact]
             target = self.keys.targets[fact.owner]
-            if fact.owner in free or told.strength is Strength.SHARED:
+            if fact.owner in free or not told.points:
                 continue
-            counted[fact.owner] = counted.get(fact.owner, 0) + 1
+            focus.hints.setdefault(fact.owner, {})[told.fact] = told.points
             if told.strength is Strength.TELLING and fact.attribute not in target.told(audience):
                 telling.add(fact.owner)
         # Who names a neighbour asks about that one, whatever they have in common.
         of_neighbour = self.recogniser.neighbours(question)
-        for owner, n in counted.items():
+        for owner, facts in focus.hints.items():
             if owner in focus.allowed:
                 continue
-            if owner in telling or (n >= _VALUES and not of_neighbour):
+            if owner in telling or (sum(facts.values()) >= _POINTS and not of_neighbour):
                 focus.refused.setdefault(owner, "describes it by its values")
-            else:
-                focus.weak.setdefault(owner, "has values of it")
 
     def _by_history(
         self,

@@ -55,11 +55,18 @@ class Told(NamedTuple):
         fact: row of the fact; of several with the same phrase, the first.
         strength: what it says by itself.
         how: in words that quote nothing.
+        n_words: content words of the phrase.
     """
 
     fact: int
     strength: Strength
     how: str
+    n_words: int = 1
+
+    @property
+    def points(self) -> int:
+        """How much it says beside others: a word may be anybody's, a run of words less so."""
+        return 0 if self.strength is Strength.SHARED else 2 if self.n_words > 1 else 1
 
 
 _STRENGTHS = {
@@ -203,7 +210,8 @@ class Recogniser:
             at = (self.keys.facts[value.owner].owner, value.start, value.end)
             if at not in seen:
                 seen.add(at)
-                yield Told(value.owner, _STRENGTHS[value.mark], how)
+                n_words = value.end - value.start
+                yield Told(value.owner, _STRENGTHS[value.mark], how, n_words)
 
 
 def _seen(name: Found, read: Sequence[Token]) -> Seen:

@@ -12,6 +12,8 @@ REFUSAL = "I don't know."
 the same words, so that the wording does not say which of the two it was."""
 
 _MOST_WORDS = 60
+_LONG = 26
+_TURNS = frozenset({"but", "while", "although", "though", "however", "yet"})
 
 
 def is_refusal(text: str) -> bool:
@@ -27,7 +29,7 @@ def is_refusal(text: str) -> bool:
         return False
     refuses, courtesy = _patterns()
     parts = [part for part in re.split(r"(?<=[.!?;])\s+", plain) if part]
-    refusing = [bool(refuses.search(part)) for part in parts]
+    refusing = [bool(refuses.search(part)) and not _tells(part) for part in parts]
     return any(refusing) and all(
         found or courtesy.search(part) for part, found in zip(parts, refusing, strict=True)
     )
@@ -36,6 +38,13 @@ def is_refusal(text: str) -> bool:
 def uniform(text: str, refusal: str = REFUSAL) -> str:
     """A text as it is, or the one refusal where it is any refusal."""
     return refusal if is_refusal(text) else text
+
+
+def _tells(part: str) -> bool:
+    """Whether a sentence that denies something goes on to tell another thing."""
+    words = part.split()
+    turn = next((i for i, w in enumerate(words) if w.lower() in _TURNS), len(words))
+    return len(words) > _LONG or (turn == 0 and len(words) > 12) or len(words) - turn > 9
 
 
 @cache
