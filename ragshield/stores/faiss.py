@@ -27,7 +27,6 @@ from ragshield.stores.exact import (
 )
 from ragshield.stores.faiss_files import Pair, Stamp, finish, pair_of, replace_pair
 from ragshield.stores.faiss_index import (
-    Kept,
     is_positional,
     kept,
     library,
@@ -48,7 +47,7 @@ class Loaded:
     Attributes:
         stamps: of the files it was read from.
         index: FAISS's own object.
-        held: labels and vectors of the index.
+        all_labels: of the index, in its order.
         beside: what lies beside it.
         batch: passages that can be retrieved, with their vectors, by label.
         labels: (n,) int64, theirs.
@@ -59,7 +58,7 @@ class Loaded:
 
     stamps: tuple[Stamp, Stamp]
     index: Any
-    held: Kept
+    all_labels: NDArray[np.int64]
     beside: Passages
     batch: Batch
     labels: NDArray[np.int64]
@@ -70,7 +69,7 @@ class Loaded:
     @property
     def orphans(self) -> NDArray[np.int64]:
         """Labels of vectors without a passage: what a half-done deletion leaves."""
-        found: NDArray[np.int64] = np.setdiff1d(self.held.labels, self.labels)
+        found: NDArray[np.int64] = np.setdiff1d(self.all_labels, self.labels)
         return found
 
 
@@ -191,7 +190,7 @@ class MutableFaissStore(FaissStore):
             positional = is_positional(loaded.index, self._url)
             start = loaded.index.ntotal
             if not positional and start:
-                start = int(loaded.held.labels.max()) + 1
+                start = int(loaded.all_labels.max()) + 1
             labels = np.arange(start, start + len(batch), dtype=np.int64)
             beside = loaded.beside.plus(dict(zip(labels.tolist(), batch.passages, strict=True)))
             if positional:
@@ -247,7 +246,9 @@ def load(url: str, pair: Pair) -> Loaded:
         Docstore.read(path, url) if pair.ending == "pkl" else Lines.read(path, url, held.labels)
     )
     rows = [i for i in np.argsort(held.labels).tolist() if int(held.labels[i]) in beside.labels]
-    labels, vectors = held.labels[rows], held.vectors[rows]
+    labels, vectors = held.labels[rows], held.vectors
+    if rows != list(range(len(vectors))):  # else another copy would only take memory
+        vectors = vectors[rows]
     passages = tuple(beside.labels[label] for label in labels.tolist())
     position: dict[str, int] = {}
     for i, passage in enumerate(passages):
@@ -259,7 +260,7 @@ def load(url: str, pair: Pair) -> Loaded:
     return Loaded(
         stamps=stamps,
         index=index,
-        held=held,
+        all_labels=held.labels,
         beside=beside,
         batch=Batch(passages, vectors if len(passages) else None),
         labels=labels,
@@ -277,7 +278,7 @@ def reduced(
     The loaded index may be changed.
     """
     moved = is_positional(loaded.index, url)
-    stay = loaded.held.labels[~np.isin(loaded.held.labels, gone)].tolist()
+    stay = loaded.all_labels[~np.isin(loaded.all_labels, gone)].tolist()
     beside = loaded.beside.without(ids, frozenset(gone.tolist()), stay, moved=moved)
     return without(loaded.index, gone, url), beside
 

@@ -136,7 +136,7 @@ class FaissPurge:
                 unless_changed=loaded.stamps,
             )
         if "HNSW" in kind_of(index, url):
-            mended = len(gone) <= MOST_MENDED * len(loaded.held.labels)
+            mended = len(gone) <= MOST_MENDED * len(loaded.all_labels)
             what = "was mended around removed nodes" if mended else "was built anew"
             notes = (*notes, f"the HNSW graph {what}: a few live rows may rank otherwise")
         return Purged("copy", n_bytes, notes)

@@ -43,12 +43,16 @@ def leftovers(path: Path) -> tuple[Path, ...]:
     return _beside(path, (_OWN, *_OTHERS))
 
 
-def file_surface(path: Path, name: str) -> Surface:
-    """A file as it lies on disk."""
+def file_surface(path: Path, name: str, *, may_vanish: bool = False) -> Surface:
+    """A file as it lies on disk; one that may vanish holds nothing once it has."""
     n_bytes = None
     with suppress(OSError):
         n_bytes = path.stat().st_size
-    return Surface(name, "file", n_bytes, lambda: blocks_of(path))
+
+    def blocks() -> Iterator[bytes]:
+        return iter(()) if may_vanish and not path.exists() else blocks_of(path)
+
+    return Surface(name, "file", n_bytes, blocks)
 
 
 def blocks_of(path: Path) -> Iterator[bytes]:

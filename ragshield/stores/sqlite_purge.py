@@ -72,11 +72,10 @@ class SqlitePurge:
     def surfaces(self, url: str) -> tuple[Surface, ...]:
         """Its files, backups beside them, and what UTF-16 hides."""
         path = parse(url).path.resolve()
-        files = (*self.files(url), *(p for f in _family(path) for p in leftovers(f)))
-        found = [file_surface(p, p.name) for p in dict.fromkeys(files)]
-        with _reading(url) as (database, _):
-            encoding = str(database.execute("PRAGMA encoding").fetchone()[0]).lower()
-        if encoding.startswith("utf-16"):
+        files = dict.fromkeys((*self.files(url), *(p for f in _family(path) for p in leftovers(f))))
+        # No connection here: closing one would empty the log that is to be looked at.
+        found = [file_surface(p, p.name, may_vanish=p != path) for p in files]
+        if (encoding := _encoding(path)).startswith("utf-16"):
             found += [
                 decoded_surface(
                     f"{p.name}, UTF-16 from byte {start}",
@@ -277,6 +276,11 @@ def _remove_journal(path: Path) -> None:
 
 def _family(path: Path) -> tuple[Path, ...]:
     return (path, *(path.with_name(path.name + suffix) for suffix in _SUFFIXES))
+
+
+def _encoding(path: Path) -> str:
+    head = next(blocks_of(path), b"")[:100]
+    return {2: "utf-16-le", 3: "utf-16-be"}.get(head[59] if len(head) > 59 else 1, "utf-8")
 
 
 def _from_utf16(path: Path, encoding: str, start: int) -> Iterator[bytes]:

@@ -145,7 +145,11 @@ def test_a_killed_writers_log_is_emptied_into_the_file(tmp_path) -> None:
         saved = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
     for name, data in saved.items():  # as if the process had been killed before it closed
         (tmp_path / name).write_bytes(data)
-    assert "docs.db-wal" in {p.name for p in SqlitePurge().files(url)}
+    surfaces = {s.name: s for s in SqlitePurge().surfaces(url)}
+    assert b"changed" in b"".join(surfaces["docs.db-wal"].blocks())
+    SqlitePurge().describe(url)  # closes the file, so that its log is emptied into it
+    assert b"".join(surfaces["docs.db-wal"].blocks()) == b""
+    assert b"changed" in b"".join(surfaces["docs.db"].blocks())
     SqlitePurge().purge(url, ["doc-7"])
     assert list(tmp_path.iterdir()) == [path]
     assert word.encode() not in path.read_bytes()
