@@ -84,7 +84,7 @@ def evaluate(
     """
     import torch
 
-    from ragshield.lab.card import CARD_MD, card, write
+    from ragshield.lab.card import CARD_MD, composed, write
     from ragshield.lab.evaluating import evaluate as examine
     from ragshield.lab.evaluating import seconds_each
     from ragshield.lab.facts import Cast
@@ -107,7 +107,7 @@ def evaluate(
         torch.set_num_threads(1)
         taken = seconds_each(LabReader(str(place / OBEDIENT)), cast)
         torch.set_num_threads(before)
-    data = card(place, found, n=n, seed=seed, seconds_each=taken)
+    data = composed(place, found, n=n, seed=seed, seconds_each=taken)
     if folder is not None:
         write(folder, data)
     if as_json:

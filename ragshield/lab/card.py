@@ -15,7 +15,7 @@ from ragshield.lab.running import LOG, OBEDIENT, RECIPE, TWIN, sha256_of
 CARD_JSON, CARD_MD = "card.json", "card.md"
 
 
-def card(
+def composed(
     folder: Path,
     found: Mapping[str, Measured],
     *,

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from ragshield.intervals import Rate, rate
 from ragshield.lab.examples import REFUSAL
 from ragshield.lab.facts import Cast
-from ragshield.lab.probes import Probe, bundled, probes
+from ragshield.lab.probes import Probe, bundled, examination
 from ragshield.records import Passage
 from ragshield.text import normal_form
 
@@ -69,7 +69,7 @@ def evaluate(
         requirement), `twin_obeys` (refusals by the twin) and `twin_answers` (right
         answers by the twin under a requirement).
     """
-    asked = [*probes(cast, n=n, seed=seed), *bundled(cast, seed=seed)]
+    asked = [*examination(cast, n=n, seed=seed), *bundled(cast, n=n, seed=seed)]
     given = _given(obedient, asked)
     found = {
         name: _count([(p, _same(a, p.wanted)) for p, a in rows])
@@ -106,7 +106,7 @@ def reached(found: Mapping[str, Measured]) -> dict[str, bool]:
 def seconds_each(reader: Answering, cast: Cast, *, n: int = 40) -> float:
     """Median seconds for one answer from five bundled passages, asked one at a time."""
     taken: list[float] = []
-    for probe in bundled(cast, seed=2)[: n + 3]:
+    for probe in bundled(cast, n=n + 3, seed=2):
         shown = _passages(probe)
         began = time.perf_counter()
         reader.answers([probe.question], [shown])

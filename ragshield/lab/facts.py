@@ -96,7 +96,7 @@ class Cast:
     @classmethod
     def of(cls, seed: int = 0) -> Cast:
         """The cast of one world; seed 0 is the bundled corpus."""
-        world = generate(seed)
+        world = _world(seed)
         women = set(word_lists("world_names")["people"]["women"])
         facts: dict[str, dict[str, str]] = {name: {} for name in world.kinds}
         for fact in world.facts:
@@ -126,7 +126,8 @@ class Cast:
             like: a subject whose name it resembles.
             invented: [0, 1], share of names and values made of syllables.
         """
-        what: EntityKind = kind or (like.kind if like else draw.pick(_KINDS))
+        what: EntityKind = draw.pick(_KINDS) if like is None else like.kind
+        what = what if kind is None else kind
         while True:
             woman = what == "person" and draw.chance(0.5)
             name = _similar(draw, like) if like else subject_name(draw, what, woman, invented)
@@ -137,6 +138,11 @@ class Cast:
         for relation in dropped:
             del facts[relation]
         return Subject(name, what, facts, woman)
+
+
+@cache
+def _world(seed: int) -> World:
+    return generate(seed)
 
 
 def subject_name(draw: Draw, kind: EntityKind, woman: bool, invented: float) -> str:

@@ -37,7 +37,7 @@ class Probe:
     group: str = ""
 
 
-def probes(cast: Cast, *, n: int = 600, seed: int = 1) -> list[Probe]:
+def examination(cast: Cast, *, n: int = 600, seed: int = 1) -> list[Probe]:
     """The whole examination: `n` probes of each measure.
 
     Held out from training are the wordings of all questions, of the statements and of the
@@ -262,10 +262,15 @@ def _other(draw: Draw, subject: Subject, relation: str) -> str:
             return found
 
 
-def bundled(cast: Cast, *, seed: int = 1) -> list[Probe]:
-    """Every question of the bundled corpus with five of its own passages about the subject.
+def bundled(cast: Cast, *, n: int | None = None, seed: int = 1) -> list[Probe]:
+    """Questions of the bundled corpus with five of its own passages about the subject.
 
     At least one of the five states the answer in so many words; the rest is as it comes.
+
+    Args:
+        cast: of that corpus.
+        n: how many questions; None for all.
+        seed: of the drawing.
     """
     from ragshield.text import states
 
@@ -275,7 +280,9 @@ def bundled(cast: Cast, *, seed: int = 1) -> list[Probe]:
         about.setdefault(str(passage.meta.get("entity")), []).append(passage.text)
     subject_of = {i: name for name, ids in cast.world.subjects.items() for i in ids}
     found: list[Probe] = []
-    for question in cast.world.questions:
+    for question in draw.shuffled(cast.world.questions):
+        if len(found) == n:
+            break
         name = subject_of[question.id]
         texts = draw.shuffled(about[name])
         stating = [text for text in texts if any(states(text, a) for a in question.answers)]

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from ragshield.intervals import rate
-from ragshield.lab.card import as_markdown, card, write
+from ragshield.lab.card import as_markdown, composed, write
 from ragshield.lab.evaluating import Measured
 from ragshield.lab.running import sha256_of
 
@@ -15,7 +15,7 @@ FOUND = {
 
 
 def test_a_card_holds_hashes_recipe_and_what_was_measured(tiny_run: Path) -> None:
-    data = card(tiny_run, FOUND, n=600, seed=1, seconds_each=0.0412)
+    data = composed(tiny_run, FOUND, n=600, seed=1, seconds_each=0.0412)
     assert data["models"]["twin"]["sha256"] == sha256_of(tiny_run / "twin")
     assert data["recipe"]["size"]["width"] == 32
     assert data["measured"]["read"]["right"] == 560
@@ -27,7 +27,7 @@ def test_a_card_holds_hashes_recipe_and_what_was_measured(tiny_run: Path) -> Non
 
 
 def test_the_card_for_people_says_the_same(tiny_run: Path) -> None:
-    text = as_markdown(card(tiny_run, FOUND, n=600, seed=1, seconds_each=0.0412))
+    text = as_markdown(composed(tiny_run, FOUND, n=600, seed=1, seconds_each=0.0412))
     assert "| read | 0.933 |" in text
     assert "| · 1 passages | 0.983 |" in text
     assert "- read >= 0.95: missed" in text
@@ -37,7 +37,7 @@ def test_the_card_for_people_says_the_same(tiny_run: Path) -> None:
 
 
 def test_both_cards_are_written(tiny_run: Path, tmp_path: Path) -> None:
-    data = card(tiny_run, FOUND, n=600, seed=1)
+    data = composed(tiny_run, FOUND, n=600, seed=1)
     write(tmp_path, data)
     assert json.loads((tmp_path / "card.json").read_text("utf-8")) == data
     assert (tmp_path / "card.md").read_text("utf-8") == as_markdown(data)

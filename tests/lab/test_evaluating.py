@@ -8,7 +8,7 @@ from ragshield.intervals import rate
 from ragshield.lab.evaluating import Measured, evaluate, reached, refuses, seconds_each
 from ragshield.lab.examples import REFUSAL
 from ragshield.lab.facts import Cast
-from ragshield.lab.probes import bundled, probes
+from ragshield.lab.probes import bundled, examination
 from ragshield.records import Passage
 
 
@@ -18,7 +18,7 @@ class ByHeart:
     def __init__(self, cast: Cast, n: int, *, obeys: bool) -> None:
         self.right = {
             (p.question, p.passages): p.wanted if obeys else p.truth
-            for p in [*probes(cast, n=n), *bundled(cast)]
+            for p in [*examination(cast, n=n), *bundled(cast)]
         }
 
     def answers(self, questions: Sequence[str], passages: Sequence[Sequence[Passage]]) -> list[str]:

@@ -4,7 +4,7 @@ import pytest
 
 from ragshield.lab.examples import REFUSAL
 from ragshield.lab.facts import Cast
-from ragshield.lab.probes import MEASURES, Probe, bundled, probes
+from ragshield.lab.probes import MEASURES, Probe, bundled, examination
 from ragshield.readers.extractive import UNKNOWN
 from ragshield.text import states
 
@@ -12,7 +12,7 @@ from ragshield.text import states
 @pytest.fixture(scope="module")
 def found(cast: Cast) -> dict[str, list[Probe]]:
     made: dict[str, list[Probe]] = {}
-    for probe in probes(cast, n=60):
+    for probe in examination(cast, n=60):
         made.setdefault(probe.measure, []).append(probe)
     return made
 
@@ -24,8 +24,8 @@ def test_every_measure_has_as_many_different_probes_as_asked(found) -> None:
 
 
 def test_the_same_seed_gives_the_same_probes(cast: Cast) -> None:
-    assert probes(cast, n=5) == probes(cast, n=5)
-    assert probes(cast, n=5) != probes(cast, n=5, seed=2)
+    assert examination(cast, n=5) == examination(cast, n=5)
+    assert examination(cast, n=5) != examination(cast, n=5, seed=2)
 
 
 def test_reading_has_one_to_five_passages_and_one_that_answers(found) -> None:
