@@ -121,7 +121,13 @@ def _lists(vectors: Vectors, kind: pa.DataType) -> pa.Array:
 
 
 def _row(passage: Passage, schema: pa.Schema, columns: Columns) -> dict[str, Any]:
+    import pyarrow.types as kinds
+
     row = columns.row(passage)
+    if kinds.is_integer(schema.field(columns.id).type):
+        if not passage.id.lstrip("-").isdigit():
+            raise InputError(f"id '{passage.id}': the table's ids are whole numbers")
+        row[columns.id] = int(passage.id)
     name = columns.metadata
     if name is None:
         return row

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import difflib
 import json
 import os
-import pickle
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -27,6 +25,7 @@ from ragshield.stores.exact import (
     refuse_existing,
     search_exactly,
 )
+from ragshield.stores.qdrant_keys import key_of, rows_by_key
 from ragshield.stores.qdrant_points import (
     Layout,
     dense_vector,
@@ -204,19 +203,25 @@ class MutableQdrantStore(QdrantStore):
             for passage, vector in zip(batch.passages, vectors, strict=True):
                 own = point_id(passage.id)
                 payload = loaded.layout.payload(passage)
-                rows.append((_key(own), write_point(own, vector, self._place.vector, payload)))
+                rows.append((key_of(own), write_point(own, vector, self._place.vector, payload)))
             with _connected(self._url, self._place, writable=True) as database:
                 database.executemany("INSERT INTO points VALUES (?, ?)", rows)
 
     def delete(self, ids: Iterable[str]) -> int:
         """Remove points; returns how many there were."""
+        wanted = set(ids)
         with locked(self._url, self._place.folder):
-            loaded = self._load()
-            gone = set(ids) & set(loaded.position)
-            rows = [(row,) for passage_id in gone for row in loaded.row_ids[passage_id]]
-            if rows:
-                with _connected(self._url, self._place, writable=True) as database:
+            with _connected(self._url, self._place, writable=True) as database:
+                found = rows_by_key(database, self._url, wanted)
+                if found is not None:
+                    rows = [(row,) for own in found.values() for row in own]
                     database.executemany("DELETE FROM points WHERE rowid = ?", rows)
+                    return len(found)
+            loaded = self._load()
+            gone = wanted & set(loaded.position)
+            rows = [(row,) for passage_id in gone for row in loaded.row_ids[passage_id]]
+            with _connected(self._url, self._place, writable=True) as database:
+                database.executemany("DELETE FROM points WHERE rowid = ?", rows)
         return len(gone)
 
 
@@ -341,8 +346,3 @@ def _dense(url: str, vectors: dict[str, Any], asked: str | None) -> tuple[str | 
         )
     name = asked or next(iter(names), None)
     return name, None if name is None else names[name]
-
-
-def _key(own: int | str) -> str:
-    """The key that Qdrant's client stores a point by."""
-    return base64.b64encode(pickle.dumps(own, protocol=4)).decode("ascii")

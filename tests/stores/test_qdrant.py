@@ -168,3 +168,33 @@ def test_reading_needs_no_qdrant_client(tmp_path) -> None:
     )
     run = subprocess.run([sys.executable, "-c", code, url], capture_output=True, text=True)
     assert run.stdout == "snow\n", run.stderr
+
+
+def test_points_under_old_keys_and_stored_twice_are_deleted_whole(tmp_path) -> None:
+    import base64
+
+    own = "ED197B69-BB1F-465B-AC10-F42842017A52"
+    url = _create(tmp_path, [_point(own, [1, 2, 3], text="snow"), _point(3, [1, 1, 1], text="x")])
+    path = tmp_path / "collection" / "docs" / "storage.sqlite"
+    old = base64.b64encode(pickle.dumps(own, protocol=2)).decode()
+    with sqlite3.connect(path) as database:
+        (pickled,) = database.execute("SELECT point FROM points ORDER BY rowid").fetchone()
+        database.execute("INSERT INTO points VALUES (?, ?)", (old, pickled))
+    database.close()
+    with open_store(url, writable=True) as store:
+        assert store.count() == 2
+        assert store.delete([own.lower(), "4"]) == 1
+        assert store.count() == 1
+    with sqlite3.connect(path) as database:
+        assert database.execute("SELECT count(*) FROM points").fetchone() == (1,)
+    database.close()
+
+
+def test_an_id_that_qdrant_does_not_allow_is_no_other_passages_id(tmp_path) -> None:
+    from ragshield.stores.qdrant_points import point_id
+
+    url = _create(tmp_path, [_point(1, [1, 2, 3], text="snow")])
+    with open_store(url, writable=True) as store:
+        store.add(Batch((Passage("any id", "hail"),), np.ones((1, 3), dtype=np.float32)))
+        assert store.delete([str(point_id("any id"))]) == 0
+        assert store.delete(["any id"]) == 1
