@@ -71,9 +71,9 @@ TOFU: a passage per question of 30 authors, among 217 about others; of the answe
 nobody. Bundled world: invented people and firms that share their names with others.
 
 Planted: every passage of some documents, authors or entities is copied, lightly edited (every
-twelfth word or so misspelt, dropped or replaced), reworded (sentences in another order, other words,
-names and numbers kept), or cut anew with overlaps; the plan names the originals. In DUSK what is
-wrongly listed is what other sources write about the same person. Paraphrases written by others: one
-of several passages that give the same answer to a question is named, and the others have to be
-listed; a paraphrase is never selected without a person.
+twelfth word or so misspelt, dropped or replaced), reworded (sentences in another order, other
+words, names and numbers kept), or cut anew with overlaps; the plan names the originals. In DUSK
+what is wrongly listed is what other sources write about the same person. Paraphrases written by
+others: one of several passages that give the same answer to a question is named, and the others
+have to be listed; a paraphrase is never selected without a person.
 """

@@ -15,7 +15,7 @@ from ragshield.forget.chosen import Why
 from ragshield.forget.documents import Key, keys_of, number_of, references_of
 from ragshield.forget.facts import Statement
 from ragshield.forget.features import Features
-from ragshield.forget.likeness import alike, carried_over
+from ragshield.forget.likeness import adds, alike, carried_over
 from ragshield.forget.plan import EXCERPT_CHARS, AtRisk
 from ragshield.forget.plan_records import Scope
 from ragshield.forget.seeds import Seeds
@@ -294,20 +294,26 @@ class _Reading:
         related = self._related(seed)
         held = counts[seed] / max(1, self._seeds.n_runs[seed])
         what = "selected passages" if related else "the text that was given"
-        if held >= _WHOLE:
+        text = Features(part.passage.text)
+        sharing = [self._seeds.seeds[i].features for i in np.flatnonzero(counts)[:50]]
+        if held >= _WHOLE and not adds(self._seeds.seeds[seed].features, text):
             sure = bool(self._seeds.n_runs[seed] >= _LONG_RUNS)
             one = "a selected passage" if related else "the text that was given"
             why = Why(sure, 0.9 if sure else 0.7, f"holds the whole of {one}", related)
-        elif share >= _WHOLE:
+        elif share >= _WHOLE and not adds(text, *sharing):
             sure = self._scope == "document" or held >= 0.6
             how = f"cut from {what}: {share:.0%} of its words stand there"
             why = Why(sure, 0.93 if sure else 0.7, how, related)
+        elif share >= _WHOLE:
+            # A form that was filled in for somebody else, or an altered copy.
+            how = f"{share:.0%} of its words stand in {what}, but with another name or number"
+            why = Why(False, 0.5, how, related)
         elif share >= (_HELD if self._scope == "document" else _HALF):
             how = f"shares {share:.0%} of its words with {what}"
             why = Why(False, round(0.4 + 0.4 * share, 2), how, related)
         else:
             return
-        self._take(part.passage, Features(part.passage.text), why)
+        self._take(part.passage, text, why)
 
     def _by_vector(self, passage: Passage, text: Features, similarity: Vectors) -> None:
         best = int(similarity.argmax())

@@ -46,11 +46,13 @@ def alike(text: Features, other: Features) -> Why | None:
 
 def differs(text: Features, other: Features) -> bool:
     """Whether each of two texts has a name or number that the other lacks."""
-    here = text.marks - other.vocabulary
-    there = other.marks - text.vocabulary
-    return any(not _misspelt(mark, other) for mark in here) and any(
-        not _misspelt(mark, text) for mark in there
-    )
+    return adds(text, other) and adds(other, text)
+
+
+def adds(text: Features, *others: Features) -> bool:
+    """Whether a text has a name or number that none of the others has, misspelt or not."""
+    known: frozenset[str] = frozenset().union(*(other.vocabulary for other in others))
+    return any(not any(_misspelt(mark, other) for other in others) for mark in text.marks - known)
 
 
 def carried_over(text: Features, seeds: Seeds, seed: int, similarity: float) -> float | None:

@@ -107,7 +107,7 @@ def _about(rest: str, sentence: str) -> Meaning:
 
 
 def _exceptions(rest: str, sentence: str) -> tuple[str, ...]:
-    rest = re.sub(r"^(?:the\s+fact\s+)?that\s+", "", rest.strip(), flags=re.I)
+    rest = re.sub(r"^(?:the\s+fact\s+)?that\b\s*", "", rest.strip(), flags=re.I)
     parts = tuple(part.strip(" ,") for part in _NEXT.split(rest))
     if not all(re.search(r"\w{3,}", part) for part in parts):
         raise _refused(sentence, "it says 'except', but not what to keep")
