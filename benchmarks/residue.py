@@ -21,6 +21,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -51,10 +52,11 @@ def made_up(n: int) -> Batch:
     topics = rng.standard_normal((max(4, n // 100), DIM))
     which = rng.integers(0, len(topics), n)
     vectors = (topics[which] + 0.7 * rng.standard_normal((n, DIM))).astype(np.float32)
+    drawn, numbers = rng.integers(0, len(words), (n, 38)), rng.integers(0, 10**12, n)
     passages = tuple(
         Passage(
             f"passage-{i:07d}",
-            f"{' '.join(rng.choice(words, 38)).capitalize()}, number {rng.integers(10**12)}.",
+            f"{' '.join(words[drawn[i]]).capitalize()}, number {numbers[i]}.",
             f"https://example.org/{i}",
             {"topic": int(which[i])},
         )
@@ -63,11 +65,14 @@ def made_up(n: int) -> Batch:
     return Batch(passages, vectors)
 
 
-def rows_of(url: str) -> dict[str, tuple[Passage, bytes]]:
-    """Every row that the store gives, bit for bit."""
+def rows_of(url: str) -> dict[str, tuple[int, int]]:
+    """Every row that the store gives, bit for bit, as hashes."""
     with open_store(url) as store:
         return {
-            p.id: (p, b"" if batch.vectors is None else batch.vectors[i].tobytes())
+            p.id: (
+                hash((p.text, p.source, tuple(sorted(p.meta.items())))),
+                hash(b"" if batch.vectors is None else batch.vectors[i].tobytes()),
+            )
             for batch in store.batches(4096)
             for i, p in enumerate(batch.passages)
         }
@@ -101,11 +106,16 @@ def cell(kind: Kind, folder: Path, whole: Batch, share: float) -> dict[str, Any]
     near = whole.vectors[rng.choice(kept, min(N_QUESTIONS, len(kept)), replace=False)]
     questions = (near + 0.5 * rng.standard_normal(near.shape)).astype(np.float32)
     ids = [p.id for p in gone.passages]
+    # The live rows are known here, so that no look has to read them from the store.
+    live = [
+        Batch(tuple(whole.passages[i] for i in part), whole.vectors[part])
+        for part in np.split(kept, range(4096, len(kept), 4096))
+    ]
     recipe: Recipe = registry.build(Spec("recipe", kind.scheme))
     found: dict[str, Any] = {"rows": n, "share": share, "n_deleted": len(rows)}
     with kind.opened(folder, whole) as place:
         place.rest()
-        before = residue(place.look, gone)
+        before = residue(place.look, gone, live=live)
         found["before"] = counted(before)
         place.wake()
         started = time.perf_counter()
@@ -117,15 +127,15 @@ def cell(kind: Kind, folder: Path, whole: Batch, share: float) -> dict[str, Any]
         found["delete_s"] = round(time.perf_counter() - started, 3)
         there, order = rows_of(place.url), orders(place.url, questions)
         place.rest()
-        found["delete"] = counted(residue(place.look, gone))
+        found["delete"] = counted(residue(place.look, gone, live=live))
         vacuumed = place.vacuumed()
         if vacuumed is not None:
-            found["vacuum"] = counted(residue(vacuumed, gone))
+            found["vacuum"] = counted(residue(vacuumed, gone, live=live))
         started = time.perf_counter()
         done = recipe.purge(place.purge_url, ids)
         found["purge_s"] = round(time.perf_counter() - started, 3)
         found["how"], found["notes"] = done.how, list(done.notes)
-        after = residue(place.look, gone, baseline=before)
+        after = residue(place.look, gone, live=live, baseline=before)
         found["ragshield"] = counted(after)
         found["verdict"] = after.overall()
         place.wake()
@@ -151,26 +161,32 @@ def cells(name: str, size: int, folder: Path) -> list[dict[str, Any]]:
     return done
 
 
-def in_process(name: str, size: int, patience_s: float) -> list[dict[str, Any]]:
-    """The same in a process of its own; what it wrote before it died is kept."""
-    with tempfile.TemporaryDirectory(prefix="ragshield-residue-") as folder:
+def in_process(name: str, size: int, output: Path, patience_s: float) -> list[dict[str, Any]]:
+    """The same in a process of its own; each cell is kept as soon as it is done."""
+    found: list[dict[str, Any]] = []
+    problem = "ended without a word"
+    with (
+        tempfile.TemporaryDirectory(prefix="ragshield-residue-") as folder,
+        (output / "residue_cells.jsonl").open("a") as kept,
+        tempfile.TemporaryFile("w+") as errors,
+    ):
         command = [sys.executable, __file__, "--cell", name, "--sizes", str(size), "-o", folder]
-        try:
-            run = subprocess.run(command, capture_output=True, text=True, timeout=patience_s)
-            lines, problem = (
-                run.stdout,
-                run.stderr.strip().splitlines()[-1:] if run.returncode else [],
-            )
-        except subprocess.TimeoutExpired as error:
-            lines = (error.stdout or b"").decode()
-            problem = [f"not done within {patience_s:.0f} s"]
-    found = [json.loads(line) for line in lines.splitlines() if line.startswith("{")]
-    if problem:
-        shares = SHARES[len(found) :]
-        found += [
-            {"store": name, "rows": size, "share": share, "failed": problem[0]} for share in shares
-        ]
-    return found
+        run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
+        timer = threading.Timer(patience_s, run.kill)
+        timer.start()
+        for line in run.stdout or ():
+            if line.startswith("{"):
+                kept.write(line)
+                kept.flush()
+                found.append(json.loads(line))
+        run.wait()
+        timer.cancel()
+        errors.seek(0)
+        problem = (errors.read().strip().splitlines() or [problem])[-1]
+    return found + [
+        {"store": name, "rows": size, "share": share, "failed": problem}
+        for share in SHARES[len(found) :]
+    ]
 
 
 def main() -> int:
@@ -180,7 +196,9 @@ def main() -> int:
     parser.add_argument("--sizes", nargs="+", type=int)
     parser.add_argument("--patience", type=float, default=3600, help="seconds for store and size")
     parser.add_argument("-o", "--output", type=Path, default=RESULTS, help="folder for results")
-    parser.add_argument("--join", nargs="+", type=Path, default=[], help="results of other runs")
+    parser.add_argument(
+        "--join", nargs="+", type=Path, default=[], help="cells of other runs (jsonl)"
+    )
     parser.add_argument("--cell", choices=sorted(KINDS), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.cell:
@@ -196,14 +214,15 @@ def main() -> int:
     left_out = recipes - {kind.scheme for kind in KINDS.values()} - {"chroma+https"}
     sizes = given.sizes or (SIZES[:2] if given.quick else SIZES)
     results: list[dict[str, Any]] = []
+    given.output.mkdir(parents=True, exist_ok=True)
     for path in given.join:
-        results += json.loads(path.read_text())["cells"]
+        results += [json.loads(line) for line in path.read_text().splitlines()]
     for name in names:
         for size in sizes:
             if any(r["store"] == name and r["rows"] == size for r in results):
                 continue
             started = time.perf_counter()
-            results += in_process(name, size, given.patience)
+            results += in_process(name, size, given.output, given.patience)
             worst = [r for r in results if r["store"] == name and r["rows"] == size]
             n_bad = sum(not is_clean(r) for r in worst)
             took = time.perf_counter() - started
@@ -217,8 +236,8 @@ def main() -> int:
         "vendors": {name: kind.vendor for name, kind in KINDS.items()},
         "cells": results,
     }
-    given.output.mkdir(parents=True, exist_ok=True)
     stem = "residue" if not given.quick else "residue_quick"
+    (given.output / "residue_cells.jsonl").unlink(missing_ok=True)
     (given.output / f"{stem}.json").write_text(json.dumps(page, indent=1) + "\n")
     (given.output / f"{stem}.md").write_text(markdown(page))
     print(f"written to {given.output / stem}.md")

@@ -25,9 +25,8 @@ def database_values(path: Path) -> Iterator[bytes]:
     Raises:
         StoreError: it is damaged, or encrypted.
     """
-    uri = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
     try:
-        with closing(sqlite3.connect(uri, uri=True)) as database:
+        with closing(sqlite3.connect(_uri(path), uri=True)) as database:
             database.text_factory = bytes
             tables = database.execute(
                 "SELECT name FROM sqlite_master WHERE type = 'table' AND rootpage > 0"
@@ -38,6 +37,33 @@ def database_values(path: Path) -> Iterator[bytes]:
                     yield from _row(row)
     except sqlite3.Error as error:
         raise StoreError(f"cannot be read as SQLite: {error}") from error
+
+
+def unmerged_indexes(path: Path) -> list[str]:
+    """Full-text indexes (FTS5) that can still hold words of deleted rows, by name.
+
+    FTS5 keeps words one by one, without what they share with the word before: no search
+    for texts sees them. Deleted rows' words stay until segments are merged; an index of a
+    single segment holds those of live rows alone.
+    """
+    try:
+        with closing(sqlite3.connect(_uri(path), uri=True)) as database:
+            names = database.execute(
+                "SELECT name FROM sqlite_master WHERE sql LIKE 'CREATE VIRTUAL TABLE%fts5%'"
+            ).fetchall()
+            found = []
+            for (name,) in names:
+                quoted = f"{name}_idx".replace('"', '""')
+                query = f'SELECT count(DISTINCT segid) FROM "{quoted}"'
+                if database.execute(query).fetchone()[0] > 1:
+                    found.append(str(name))
+    except sqlite3.Error:
+        return []  # reading its values says so
+    return found
+
+
+def _uri(path: Path) -> str:
+    return f"{path.resolve().as_uri()}?mode=ro&immutable=1"
 
 
 def _row(row: tuple[object, ...]) -> Iterator[bytes]:

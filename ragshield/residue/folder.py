@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ragshield.errors import StoreError, UsageError
 from ragshield.protocols import Surface
 from ragshield.records import Vectors
+from ragshield.residue.databases import database_values, unmerged_indexes
 from ragshield.residue.decoding import decoder_of
 from ragshield.residue.forms import binary_forms
 
@@ -79,14 +80,20 @@ class Folder:
         return (*raw, *decoded)
 
     def untested(self, url: str = "") -> tuple[str, ...]:
-        """Links, and files that look compressed or encrypted and that nothing here decodes."""
+        """Links, files that look compressed or encrypted, full-text indexes not merged."""
         places = [
             f"{self._name(path)}: it is a link; look at what it leads to by its own name"
             for path in (sorted(self._path.rglob("*")) if self._path.is_dir() else ())
             if path.is_symlink()
         ]
         for path in self.files():
-            if decoder_of(path) is None and looks_random(path):
+            decoder = decoder_of(path)
+            if decoder is not None and decoder.blocks is database_values:
+                places += [
+                    f"{self._name(path)}: words of deleted rows in unmerged full-text index '{x}'"
+                    for x in unmerged_indexes(path)
+                ]
+            if decoder is None and looks_random(path):
                 places.append(
                     f"{self._name(path)}: it looks compressed or encrypted, in no format known here"
                 )

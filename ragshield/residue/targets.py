@@ -20,6 +20,7 @@ UNNAMED = "#"
 
 _TEXTS = ("text", "page_content", "document", "content")
 _VECTORS = ("vector", "embedding")
+_SEALED = b"RAGSEAL"
 
 
 def read_targets(path: Path) -> Batch:
@@ -62,6 +63,11 @@ def are_named(batch: Batch) -> bool:
 
 
 def _rows(path: Path) -> Iterator[tuple[Passage, Vector | None]]:
+    if _is_sealed(path):
+        raise InputError(
+            f"{path} is an encrypted snapshot; give the targets themselves, or ask "
+            "ragshield reverify with the certificate"
+        )
     if path.suffix != ".gz" and not _is_json_lines(path):
         for number, line in enumerate(read_text(path).split("\n"), start=1):
             if line.strip():
@@ -72,6 +78,14 @@ def _rows(path: Path) -> Iterator[tuple[Passage, Vector | None]]:
             continue  # the first line of a snapshot
         where = f"{path}, line {number}"
         yield _passage(value, number, where), _vector(value, where)
+
+
+def _is_sealed(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_SEALED)) == _SEALED
+    except OSError:
+        return False  # reading it says why
 
 
 def _is_json_lines(path: Path) -> bool:

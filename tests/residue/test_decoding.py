@@ -110,6 +110,21 @@ def test_values_of_a_database_are_put_together_and_unpacked(tmp_path):
     assert found.count(VECTOR.tobytes()) == 2
 
 
+def test_a_full_text_index_is_untested_until_it_is_merged(tmp_path):
+    path = tmp_path / "file.db"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE VIRTUAL TABLE f USING fts5(words)")
+        for i in range(3):
+            database.execute("INSERT INTO f VALUES (?)", (f"{TEXT} {i}",))
+            database.commit()
+        assert Folder(path).untested() == (
+            "file.db: words of deleted rows in unmerged full-text index 'f'",
+        )
+        database.execute("INSERT INTO f(f) VALUES ('optimize')")
+        database.commit()
+    assert Folder(path).untested() == ()
+
+
 def test_columns_of_parquet_and_arrow_are_decoded(tmp_path):
     pa = pytest.importorskip("pyarrow")
     import pyarrow.parquet as pq

@@ -234,6 +234,9 @@ def test_targets_are_read_from_json_lines_snapshots_and_plain_texts(tmp_path):
     (tmp_path / "bad.jsonl").write_text('{"id": "a"}')
     with pytest.raises(InputError, match="line 1: no text"):
         read_targets(tmp_path / "bad.jsonl")
+    (tmp_path / "sealed").write_bytes(b"RAGSEAL1" + bytes(range(256)))
+    with pytest.raises(InputError, match="encrypted snapshot"):
+        read_targets(tmp_path / "sealed")
     (tmp_path / "empty.txt").write_text("\n \n")
     with pytest.raises(InputError, match="holds no targets"):
         read_targets(tmp_path / "empty.txt")
