@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ragshield.errors import InputError, UsageError
+from ragshield.errors import IncompleteError, InputError, UsageError
 from ragshield.files import check_writable
 from ragshield.minhash import jaccard, signature
 from ragshield.records import Action, Finding, Passage
@@ -175,7 +175,8 @@ class ReingestGuard:
                 Sentences that they hold as well are not remembered.
 
         Raises:
-            UsageError: the file cannot be written.
+            UsageError: the file may not be written.
+            IncompleteError: the disk refused; the file is as it was.
         """
         with self._changing() as memory:
             kept = tuple(retained)
@@ -258,6 +259,8 @@ class ReingestGuard:
                 )
             ],
         }
+        for left in self.path.parent.glob(f".{self.path.name}.*"):
+            left.unlink(missing_ok=True)  # by a process that was killed: this one has the lock
         try:
             descriptor, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
             try:
@@ -271,7 +274,9 @@ class ReingestGuard:
                     Path(name).unlink()
                 raise
         except OSError as error:
-            raise UsageError(f"cannot write {self.path}: {error.strerror or error}") from error
+            raise IncompleteError(
+                f"cannot write {self.path}: {error.strerror or error}; it is as it was"
+            ) from error
         self._fresh()
 
 

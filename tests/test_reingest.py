@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 
-from ragshield.errors import InputError, UsageError
+from ragshield.errors import IncompleteError, InputError, UsageError
 from ragshield.ingest import IngestGuard, IngestResult
 from ragshield.quarantine import Quarantine
 from ragshield.records import Action, Batch, Passage
@@ -190,7 +192,7 @@ def test_processes_that_add_at_once_lose_nothing(tmp_path):
     script = (
         "import sys; from ragshield.reingest import ReingestGuard; "
         "from ragshield.records import Passage; guard = ReingestGuard(sys.argv[1])\n"
-        "for i in range(15): guard.add([Passage('p', f'{sys.argv[2]} sold {i} loaves')])"
+        "for i in range(6): guard.add([Passage('p', f'{sys.argv[2]} sold {i} loaves')])"
     )
     path = str(tmp_path / "erased.json")
     workers = [
@@ -198,7 +200,44 @@ def test_processes_that_add_at_once_lose_nothing(tmp_path):
         for name in ("ada", "bo", "cid")
     ]
     assert [worker.wait(60) for worker in workers] == [0, 0, 0]
-    assert len(ReingestGuard(path)) == 45
+    assert len(ReingestGuard(path)) == 18
+
+
+def test_a_full_disk_leaves_the_file_as_it_was(guard, monkeypatch):
+    before = guard.path.read_bytes()
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ragshield.reingest.os.fsync", full)
+    with pytest.raises(IncompleteError, match="No space left on device; it is as it was"):
+        guard.add(passages(OTHERS[0]))
+    assert guard.path.read_bytes() == before
+    assert [file.name for file in guard.path.parent.iterdir()] == [guard.path.name]
+    assert guard.check(ADA) is not None
+
+
+def test_killed_at_any_moment_it_remembers_what_it_said_it_remembers(tmp_path):
+    script = (
+        "import sys; from ragshield.reingest import ReingestGuard; "
+        "from ragshield.records import Passage; guard = ReingestGuard(sys.argv[1])\n"
+        "for i in range(10**6):\n"
+        "    guard.add([Passage('p', f'the mill sold {i} loaves')]); print(i, flush=True)"
+    )
+    path = tmp_path / "erased.json"
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        command = [sys.executable, "-c", script, str(path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            said = [process.stdout.readline() for _ in range(int(rng.integers(1, 12)))]
+            time.sleep(float(rng.uniform(0, 0.005)))
+            process.send_signal(signal.SIGKILL)
+        guard = ReingestGuard(path)
+        assert len(guard) >= len(said)
+        assert all(guard.check(f"the mill sold {int(i)} loaves") is not None for i in said)
+    guard.add(passages(ADA))
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
 class Letters:
