@@ -103,7 +103,9 @@ def cell(kind: Kind, folder: Path, whole: Batch, share: float) -> dict[str, Any]
     rows = np.sort(rng.choice(n, max(1, round(n * share)), replace=False)).tolist()
     gone = Batch(tuple(whole.passages[i] for i in rows), whole.vectors[rows])
     kept = np.setdiff1d(np.arange(n), rows)
-    near = whole.vectors[rng.choice(kept, min(N_QUESTIONS, len(kept)), replace=False)]
+    # Stores that compare every row need a second for each question at 50,000.
+    n_questions = min(N_QUESTIONS if n <= 10_000 else N_QUESTIONS // 5, len(kept))
+    near = whole.vectors[rng.choice(kept, n_questions, replace=False)]
     questions = (near + 0.5 * rng.standard_normal(near.shape)).astype(np.float32)
     ids = [p.id for p in gone.passages]
     # The live rows are known here, so that no look has to read them from the store.
