@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, cast
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -210,7 +211,7 @@ def read_keys(path: Path, secret: Path | None = None) -> ForgetKeys:
         return _keys_of(record, arrays, key)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    except (ValueError, KeyError, TypeError, EOFError) as error:
+    except (ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
         raise InputError(f"{path} is no file of forget keys ({error!s:.80})") from error
 
 

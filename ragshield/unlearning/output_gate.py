@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 from ragshield.forget_set import Answer
@@ -15,6 +16,7 @@ from ragshield.unlearning.recognising import Recogniser, Seen, Strength
 
 _MOST_SENTENCES = 200
 _POINTS = 4
+_SHORTEST = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,8 @@ class OutputGate:
                 for target in self.recogniser.passages(text)
                 if target not in free
             ]
-        found += self._meant(text, free, audience)
+        in_view = {s.target for s in seen} | focus.near | focus.hints.keys()
+        found += self._meant(text, in_view, free, audience)
         return found
 
     def _mended(
@@ -191,10 +194,13 @@ class OutputGate:
             ]
         return found
 
-    def _meant(self, text: str, free: frozenset[int], audience: str | None) -> list[Leak]:
+    def _meant(
+        self, text: str, in_view: AbstractSet[int], free: frozenset[int], audience: str | None
+    ) -> list[Leak]:
         if self._encoder is None:
             return []
-        parts = [p for p in sentences(text)[:_MOST_SENTENCES] if any(c.isalpha() for c in p)]
+        # A word or two means nothing by itself: it is the values' test that knows it.
+        parts = [p for p in sentences(text)[:_MOST_SENTENCES] if len(p.split()) >= _SHORTEST]
         if not parts:
             return []
         # Of who may be told something, meaning cannot tell what from what.
@@ -204,7 +210,10 @@ class OutputGate:
         return [
             Leak(m.owner, "means it", "semantic")
             for part, m in zip(parts, margins, strict=True)
-            if m.owner >= 0 and m.margin >= threshold and not self.recogniser.neighbours(part)
+            # Of what nobody asked about, only what can hardly mean anything else.
+            if m.owner >= 0
+            and m.margin >= (threshold if m.owner in in_view else 2 * threshold)
+            and not self.recogniser.neighbours(part)
         ]
 
 

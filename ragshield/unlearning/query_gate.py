@@ -184,7 +184,7 @@ class QueryGate:
                 focus.weak.setdefault(target, "was named before")
         # A name given in pieces, one turn after the other.
         for seen in self.recogniser.names(" ".join((*turns, question))):
-            known = focus.near | before | free
+            known = focus.refused.keys() | focus.allowed.keys() | before | free
             if seen.certain and seen.target not in known:
                 focus.refused.setdefault(seen.target, "is named over several turns")
 

@@ -72,7 +72,8 @@ class RetrievalFilter:
             for i, margin in zip(
                 untouched, self._margins.of(np.asarray(rows), free | partly), strict=True
             ):
-                if margin.margin >= threshold and not self.recogniser.neighbours(texts[i]):
+                limit = threshold if margin.owner in focus.near else 2 * threshold
+                if margin.margin >= limit and not self.recogniser.neighbours(texts[i]):
                     shown[i] = None
         return shown
 

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ragshield.errors import InputError, UsageError
+from ragshield.forget_set import Fact, ForgetTarget
+from ragshield.protocols import Encoder
+from ragshield.unlearning.building import build_keys
+from ragshield.unlearning.keys import (
+    ForgetKeys,
+    check_encoder,
+    only_targets,
+    read_keys,
+    rotation,
+    secret_beside,
+    write_keys,
+)
+from ragshield.unlearning.query_gate import QueryGate
+
+
+def test_what_is_written_decides_as_what_was_built(
+    keys: ForgetKeys, encoder: Encoder, tmp_path: Path
+) -> None:
+    path = tmp_path / "forget.npz"
+    write_keys(keys, path)
+    again = read_keys(path)
+    assert again.targets == keys.targets
+    assert again.facts == keys.facts
+    assert again.attributes == keys.attributes
+    assert again.calibration == keys.calibration
+    assert np.array_equal(again.marks.hashes, keys.marks.hashes)
+    assert np.abs(again.vectors - keys.vectors).max() < 2e-3
+    for question in ("Where was Ada Lindqvist born?", "Where was Ida Lindqvist born?"):
+        before = QueryGate(keys, encoder).judge(question)
+        assert QueryGate(again, encoder).judge(question).refused == before.refused
+
+
+def test_no_file_holds_a_word_of_what_is_forgotten(keys: ForgetKeys, tmp_path: Path) -> None:
+    path = tmp_path / "forget.npz"
+    write_keys(keys, path)
+    with np.load(path) as file:
+        raw = b"".join(file[name].tobytes() for name in file.files)
+    raw += path.read_bytes() + secret_beside(path).read_bytes()
+    for word in ("Lindqvist", "Ada", "Sundsvall", "Quill", "Heron", "0142", "Halvorsen", "小明"):
+        assert word.lower().encode() not in raw.lower()
+
+
+def test_files_are_readable_by_their_owner_alone(keys: ForgetKeys, tmp_path: Path) -> None:
+    path = tmp_path / "forget.npz"
+    write_keys(keys, path)
+    modes = [p.stat().st_mode & 0o777 for p in (path, secret_beside(path))]
+    assert modes == [0o600, 0o600]
+
+
+def test_vectors_are_turned_so_that_cosines_stay(keys: ForgetKeys, encoder: Encoder) -> None:
+    turn = rotation(keys.secret, encoder.dim)
+    assert np.allclose(turn @ turn.T, np.eye(encoder.dim), atol=1e-5)
+    plain = encoder.encode(["Who is Ada Lindqvist?"])
+    assert (keys.vectors @ plain[0]).max() < 0.5
+    assert (keys.vectors @ (plain @ turn)[0]).max() == pytest.approx(1.0, abs=1e-5)
+
+
+def test_marks_under_another_key_have_nothing_in_common(
+    keys: ForgetKeys, targets: tuple[ForgetTarget, ...], encoder: Encoder
+) -> None:
+    other = build_keys(targets, encoder)
+    assert not set(keys.marks.hashes.tolist()) & set(other.marks.hashes.tolist())
+    assert keys.targets[0].id != other.targets[0].id
+
+
+def test_a_restored_target_is_answered_about_again(keys: ForgetKeys, encoder: Encoder) -> None:
+    rest = only_targets(keys, [i for i in range(len(keys.targets)) if i != 0])
+    gate = QueryGate(rest, encoder)
+    assert not gate.judge("Where was Ada Lindqvist born?").near
+    assert not gate.judge("Where was Ada Lindquist born?").near
+    assert gate.judge("What is Pat Quill's phone number?").is_refused
+    assert gate.judge("王小明在哪里出生").is_refused
+    assert len(rest.facts) == len(keys.facts) - 5
+    assert not set(rest.owners.tolist()) - {-1, 0, 1, 2, 3}
+
+
+def test_refuses_the_secret_of_other_keys(keys: ForgetKeys, tmp_path: Path) -> None:
+    path = tmp_path / "forget.npz"
+    write_keys(keys, path)
+    other = tmp_path / "other.npz"
+    write_keys(replace(keys, secret=bytes(32)), other)
+    with pytest.raises(InputError, match="the secret does not belong to"):
+        read_keys(path, secret_beside(other))
+
+
+@pytest.mark.parametrize("content", [b"", b"not numpy", b"PK\x03\x04broken"])
+def test_refuses_what_is_no_file_of_keys(keys: ForgetKeys, tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "forget.npz"
+    write_keys(keys, path)
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="is no file of forget keys"):
+        read_keys(path)
+
+
+def test_a_missing_secret_is_named(keys: ForgetKeys, tmp_path: Path) -> None:
+    path = tmp_path / "forget.npz"
+    write_keys(keys, path, tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="cannot read the secret"):
+        read_keys(path)
+    assert read_keys(path, tmp_path / "elsewhere").secret == keys.secret
+
+
+def test_another_encoder_is_refused(keys: ForgetKeys) -> None:
+    with pytest.raises(InputError, match="were made with the encoder 'words', this is 'minilm'"):
+        check_encoder(keys, "minilm")
+
+
+@pytest.mark.parametrize("budget", [0.0, -1.0, 0.6])
+def test_refuses_a_budget_that_is_none(encoder: Encoder, budget: float) -> None:
+    with pytest.raises(UsageError, match=r"allowed is more than 0 up to 0\.5"):
+        build_keys([ForgetTarget("Zorb")], encoder, budget=budget)
+
+
+def test_refuses_nothing_to_forget(encoder: Encoder) -> None:
+    with pytest.raises(UsageError, match="there is nothing to forget"):
+        build_keys([], encoder)
+
+
+def test_the_threshold_is_set_on_neighbours_where_there_are_enough(encoder: Encoder) -> None:
+    few = build_keys([ForgetTarget("Zorb", neighbours=("Zarb",))], encoder)
+    assert few.calibration.n == 0
+    many = build_keys(
+        [ForgetTarget("Zorb", neighbours=tuple(f"Zarb {i}" for i in range(20)))], encoder
+    )
+    assert many.calibration.n == 160
+    assert many.calibration.budget == 0.02
+
+
+def test_values_that_others_state_too_mean_nothing_alone(encoder: Encoder) -> None:
+    target = ForgetTarget("Zorb", facts=(Fact("city", "Port Ash"), Fact("motto", "Burn bright")))
+    question = "Is Port Ash where they say Burn bright?"
+    own = build_keys([target], encoder)
+    shared = build_keys([target], encoder, benign=["Port Ash is a town.", "Burn bright, they say."])
+    assert QueryGate(own, None).judge(question).is_refused
+    assert not QueryGate(shared, None).judge(question).near
