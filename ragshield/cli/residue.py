@@ -12,7 +12,7 @@ import typer
 
 from ragshield.cli.console import err, out, progress
 from ragshield.files import check_writable, writing
-from ragshield.text import cut, visible
+from ragshield.text import visible
 
 if TYPE_CHECKING:
     from ragshield.residue import Residue
@@ -91,8 +91,6 @@ def residue(
 
     batch = read_targets(targets)
     before = None if baseline is None else read(baseline)
-    if before is not None and before.place != place:
-        err.print(f"note: the baseline is of {before.place}", markup=False, soft_wrap=True)
     with progress("Looking", None) as advance:
         found = look(
             place,
@@ -159,9 +157,17 @@ def _places(found: Residue, width: int) -> Iterator[str]:
     verdicts = found.verdicts()
     telling = [v for v in verdicts if v.verdict != "NO_BASELINE"]
     for verdict in telling:
-        yield cut(f"  {verdict.verdict:11}  {visible(verdict.name)}", width)
+        yield from wrap(
+            f"{verdict.verdict:11}  {visible(verdict.name)}",
+            width,
+            initial_indent="  ",
+            subsequent_indent=" " * 15,
+        )
         if verdict.reason != verdict.name:
-            yield cut(f"               {visible(verdict.reason)}", width)
+            gap = " " * 15
+            yield from wrap(
+                visible(verdict.reason), width, initial_indent=gap, subsequent_indent=gap
+            )
     n = len(verdicts) - len(telling)
     if n:
         yield f"  NO_BASELINE  {_n(n, 'place')} where nothing was seen, now or before"

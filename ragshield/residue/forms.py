@@ -75,18 +75,14 @@ def binary_forms(vectors: Vectors) -> tuple[NDArray[np.uint8], ...]:
         Arrays (n, width) of bytes, one per form, none twice.
     """
     given = np.ascontiguousarray(vectors, dtype="<f4")
-    wide = given.astype("<f8")
-    with np.errstate(over="ignore", invalid="ignore"):
-        units = []
-        for array in (given, wide):
-            length = np.sqrt(np.sum(array * array, axis=1, keepdims=True))
-            units.append((array / np.where(length > 0, length, 1)).astype("<f4"))
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        units = list(_at_length_one(given))
         forms = [given, *units]
-        forms += [array.astype("<f2") for array in (given, units[1])]
-        forms += [array.astype(">f4") for array in (given, units[1])]
-        forms += [array.astype("<f8") for array in (given, units[1])]
+        forms += [array.astype("<f2") for array in (given, units[0])]
+        forms += [array.astype(">f4") for array in (given, units[0])]
+        forms += [array.astype("<f8") for array in (given, units[0])]
     found = [_bytes_of(form) for form in forms]
-    found += [_pickled(array) for array in (given, units[1])]
+    found += [_pickled(array) for array in (given, units[0])]
     return unlike(found)
 
 
@@ -106,6 +102,25 @@ def unlike(forms: list[NDArray[np.uint8]]) -> tuple[NDArray[np.uint8], ...]:
         if not any(form.shape == other.shape and np.array_equal(form, other) for other in kept):
             kept.append(form)
     return tuple(kept)
+
+
+def _at_length_one(given: Vectors) -> Iterator[Vectors]:
+    """Unit rows as different libraries round them: first in float64, then in float32.
+
+    They add up the squares in other orders, and divide by the length or multiply by its
+    inverse (hnswlib): the last bits differ.
+    """
+    squares = given * given
+    wide = np.sum(given.astype("<f8") ** 2, axis=1, keepdims=True)
+    yield (given / np.where(wide > 0, np.sqrt(wide), 1)).astype("<f4")
+    for total in (
+        wide.astype("<f4"),
+        np.sum(squares, axis=1, keepdims=True),
+        np.cumsum(squares, axis=1, dtype="<f4")[:, -1:],
+    ):
+        length = np.where(total > 0, np.sqrt(total), np.float32(1))
+        yield (given / length).astype("<f4")
+        yield (given * (np.float32(1) / length)).astype("<f4")
 
 
 def _bytes_of(array: NDArray[np.floating]) -> NDArray[np.uint8]:

@@ -183,7 +183,7 @@ def _judged(found: Found, earlier: Found | None) -> PlaceVerdict:
     n_before = None if earlier is None else earlier.n
     if found.n:
         what = _counted(found)
-        return PlaceVerdict(found.name, "RESIDUAL", found.n, n_before, f"there is still {what}")
+        return PlaceVerdict(found.name, "RESIDUAL", found.n, n_before, f"still there: {what}")
     if found.unread is not None:
         return PlaceVerdict(found.name, "NOT_TESTED", 0, n_before, found.unread)
     if n_before:
@@ -199,4 +199,4 @@ def _counted(found: Found) -> str:
         parts.append(f"text of {found.n_texts} ({found.text_bytes:,} bytes)")
     if found.n_vectors:
         parts.append(f"vectors of {found.n_vectors} ({found.vector_bytes:,} bytes)")
-    return " and ".join(parts)
+    return ", ".join(parts)

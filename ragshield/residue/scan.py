@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ragshield import registry
-from ragshield.errors import RagshieldError, UsageError
+from ragshield.errors import InputError, RagshieldError, UsageError
 from ragshield.protocols import Recipe, Surface
 from ragshield.records import Batch, Spec, Vectors
 from ragshield.residue.folder import Folder
@@ -70,12 +70,17 @@ def residue(
 
     Raises:
         UsageError: the place is no URL and does not exist, or there are no passages.
-        InputError: the baseline is one of other passages.
+        InputError: the baseline is one of other passages, or of another place.
     """
     if not batch.passages:
         raise UsageError("no targets given: there is nothing to look for")
     if baseline is not None:
         baseline.check_baseline(batch)
+        if _spelled_out(baseline.place) != _spelled_out(place):
+            raise InputError(
+                f"the baseline is a look at {baseline.place}, not at {place}; what was seen "
+                "there proves nothing here"
+            )
     notes: list[str] = []
     where, url = _place(place)
     rows = _live(place, notes) if live is None else live
@@ -123,6 +128,18 @@ def _place(place: str) -> tuple[Place | None, str]:
             f"'{place}' is neither the URL of a store nor a file or folder that exists"
         )
     return Folder.at(place), place
+
+
+def _spelled_out(place: str) -> str:
+    """The same for every way to write the path of a place."""
+    scheme, colon, rest = place.partition(":")
+    if not colon or scheme not in {"dir", *registry.names("store")}:
+        return str(Path(place).expanduser().resolve())
+    if rest.startswith("//") or "://" in rest:
+        return place
+    path, mark, name = rest.partition("#")
+    spelled = str(Path(path).expanduser().resolve())
+    return spelled if scheme == "dir" else f"{scheme}:{spelled}{mark}{name}"
 
 
 def _live(place: str, notes: list[str]) -> Iterator[Batch]:

@@ -194,6 +194,17 @@ def test_a_baseline_of_other_targets_is_refused(files):
     assert residue(str(folder), turned, live=[stay], baseline=before).overall() == "RESIDUAL"
 
 
+def test_a_baseline_of_another_place_proves_nothing(files, tmp_path, monkeypatch):
+    folder, gone, stay = files
+    before = residue(str(folder), gone, live=[stay])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="proves nothing here"):
+        residue(str(tmp_path / "empty"), gone, baseline=before)
+    monkeypatch.chdir(folder.parent)
+    for same in ("store", "./store/", "dir:store", f"dir:{folder}"):
+        assert residue(same, gone, live=[stay], baseline=before).overall() == "RESIDUAL"
+
+
 def test_bad_input_is_one_clear_line(tmp_path):
     gone, _ = parts(rows())
     with pytest.raises(UsageError, match="neither the URL of a store nor a file"):
