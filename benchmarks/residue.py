@@ -23,6 +23,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -149,21 +150,20 @@ def cell(kind: Kind, folder: Path, whole: Batch, share: float) -> dict[str, Any]
     return found
 
 
-def cells(name: str, size: int, folder: Path) -> list[dict[str, Any]]:
-    """Every share of one store and size; called in a process of its own."""
+def cells(name: str, size: int, folder: Path, shares: Sequence[float]) -> None:
+    """Some shares of one store and size; called in a process of its own."""
     whole = made_up(size)
-    done = []
-    for share in SHARES:
+    for share in shares:
         try:
             found = cell(KINDS[name], folder, whole, share)
         except Exception as error:  # one cell must not cost the others
             found = {"rows": size, "share": share, "failed": f"{type(error).__name__}: {error}"}
-        done.append({"store": name, **found})
-        print(json.dumps(done[-1]), flush=True)
-    return done
+        print(json.dumps({"store": name, **found}), flush=True)
 
 
-def in_process(name: str, size: int, output: Path, patience_s: float) -> list[dict[str, Any]]:
+def in_process(
+    name: str, size: int, shares: Sequence[float], output: Path, patience_s: float
+) -> list[dict[str, Any]]:
     """The same in a process of its own; each cell is kept as soon as it is done."""
     found: list[dict[str, Any]] = []
     problem = "ended without a word"
@@ -173,6 +173,7 @@ def in_process(name: str, size: int, output: Path, patience_s: float) -> list[di
         tempfile.TemporaryFile("w+") as errors,
     ):
         command = [sys.executable, __file__, "--cell", name, "--sizes", str(size), "-o", folder]
+        command += ["--shares", *map(str, shares)]
         run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
         timer = threading.Timer(patience_s, run.kill)
         timer.start()
@@ -187,7 +188,7 @@ def in_process(name: str, size: int, output: Path, patience_s: float) -> list[di
         problem = (errors.read().strip().splitlines() or [problem])[-1]
     return found + [
         {"store": name, "rows": size, "share": share, "failed": problem}
-        for share in SHARES[len(found) :]
+        for share in shares[len(found) :]
     ]
 
 
@@ -198,13 +199,13 @@ def main() -> int:
     parser.add_argument("--sizes", nargs="+", type=int)
     parser.add_argument("--patience", type=float, default=3600, help="seconds for store and size")
     parser.add_argument("-o", "--output", type=Path, default=RESULTS, help="folder for results")
-    parser.add_argument(
-        "--join", nargs="+", type=Path, default=[], help="cells of other runs (jsonl)"
-    )
+    parser.add_argument("--shares", nargs="+", type=float, default=SHARES, help="0 is one row")
+    parser.add_argument("--join", nargs="+", type=Path, default=[], help="results of other runs")
+    parser.add_argument("--only-join", action="store_true", help="run nothing more")
     parser.add_argument("--cell", choices=sorted(KINDS), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.cell:
-        cells(given.cell, given.sizes[0], given.output)
+        cells(given.cell, given.sizes[0], given.output, given.shares)
         return 0
     recipes = set(registry.names("recipe"))
     names = given.stores or [
@@ -218,13 +219,15 @@ def main() -> int:
     results: list[dict[str, Any]] = []
     given.output.mkdir(parents=True, exist_ok=True)
     for path in given.join:
-        results += [json.loads(line) for line in path.read_text().splitlines()]
-    for name in names:
+        results += [one for one in cells_in(path) if "failed" not in one]
+    for name in names if not given.only_join else ():
         for size in sizes:
-            if any(r["store"] == name and r["rows"] == size for r in results):
+            done = {r["share"] for r in results if (r["store"], r["rows"]) == (name, size)}
+            shares = [share for share in given.shares if share not in done]
+            if not shares:
                 continue
             started = time.perf_counter()
-            results += in_process(name, size, given.output, given.patience)
+            results += in_process(name, size, shares, given.output, given.patience)
             worst = [r for r in results if r["store"] == name and r["rows"] == size]
             n_bad = sum(not is_clean(r) for r in worst)
             took = time.perf_counter() - started
@@ -244,6 +247,14 @@ def main() -> int:
     (given.output / f"{stem}.md").write_text(markdown(page))
     print(f"written to {given.output / stem}.md")
     return 0 if all(map(is_clean, results)) and not left_out else 1
+
+
+def cells_in(path: Path) -> list[dict[str, Any]]:
+    """The cells of an earlier run, finished (json) or cut off (jsonl)."""
+    if path.suffix == ".jsonl":
+        return [json.loads(line) for line in path.read_text().splitlines()]
+    found: list[dict[str, Any]] = json.loads(path.read_text())["cells"]
+    return found
 
 
 def is_clean(result: dict[str, Any]) -> bool:
