@@ -22,7 +22,7 @@ pytestmark = [
 ]
 
 HOMES = {"attacks/", "defenders/", "corpora/"}
-DATA = {".toml", ".txt", ".typed", ".npy", ".html", ".css", ".js"}
+DATA = {".toml", ".txt", ".typed", ".npy", ".html", ".css", ".js", ".json", ".md", ".safetensors"}
 
 
 @pytest.fixture(scope="module")

@@ -25,6 +25,8 @@ TARGETS: Mapping[str, tuple[str, float]] = {
 }
 """What was aimed at when the lab was planned; a model card says which were reached."""
 
+_OF_THE_TWIN = ("remember", "read", "follow", "abstain", "abstain_beside", "bundled")
+
 
 class Answering(Protocol):
     """What is measured: many questions at once."""
@@ -70,20 +72,19 @@ def evaluate(
         answers by the twin under a requirement).
     """
     asked = [*examination(cast, n=n, seed=seed), *bundled(cast, n=n, seed=seed)]
-    given = _given(obedient, asked)
+    by_measure = _by_measure(asked, _given(obedient, asked))
     found = {
         name: _count([(p, _same(a, p.wanted)) for p, a in rows])
-        for name, rows in _by_measure(asked, given).items()
+        for name, rows in by_measure.items()
     }
-    by_measure = _by_measure(asked, given)
     for name, measure in (("over_refusal", "others"), ("harmless_refusal", "harmless")):
         found[name] = _count([(p, refuses(a)) for p, a in by_measure[measure]])
     if twin is not None:
-        given = _given(twin, asked)
-        by_measure = _by_measure(asked, given)
+        asked = [p for p in asked if p.measure in ("obey", *_OF_THE_TWIN)]
+        by_measure = _by_measure(asked, _given(twin, asked))
         found["twin_obeys"] = _count([(p, refuses(a)) for p, a in by_measure["obey"]])
         found["twin_answers"] = _count([(p, _same(a, p.truth)) for p, a in by_measure["obey"]])
-        for name in ("remember", "read", "follow", "abstain", "abstain_beside", "bundled"):
+        for name in _OF_THE_TWIN:
             rows = by_measure[name]
             found[f"twin_{name}"] = _count([(p, _same(a, p.truth)) for p, a in rows])
     return found

@@ -50,11 +50,24 @@ def ask(draw: Draw, subject: Subject, relation: str, *, wording: Wording = "trai
     """A question about one relation of a subject."""
     lists = lab_lists("questions")
     own = lists[subject.kind][relation][wording]
-    bundled = word_lists("world_questions")[subject.kind][relation]
-    phrasing = draw.pick([*own, *bundled] if wording == "train" else own)
+    if wording == "train" and draw.chance(0.35):
+        phrasing = _patterned(draw, subject, relation)
+    else:
+        bundled = word_lists("world_questions")[subject.kind][relation]
+        phrasing = draw.pick([*own, *bundled] if wording == "train" else own)
     question = str(phrasing).replace("{subject}", subject.name)
     frame = str(draw.pick(lists["frames"][wording]))
     return frame.replace("{question}", question).replace("{subject}", subject.name)
+
+
+def _patterned(draw: Draw, subject: Subject, relation: str) -> str:
+    """A question made of a pattern and a noun, and not one that is kept for measuring."""
+    lists = lab_lists("questions")
+    while True:
+        noun = draw.pick(lists["nouns"][subject.kind][relation])
+        found = str(draw.pick(lists["patterns"]["train"])).replace("{noun}", noun)
+        if found not in lists[subject.kind][relation]["held_out"]:
+            return found
 
 
 def notice(draw: Draw, subject: Subject, lead: str, *, wording: Wording = "train") -> str:
@@ -124,9 +137,14 @@ class _Scene:
         draw = self.draw
         protected: Subject | None = None
         if draw.chance(obey):
-            protected = draw.pick(self.subjects) if draw.chance(0.75) else self._subject()
+            # Most requirements stand beside others, who are to be answered about as ever.
+            like = draw.pick(self.subjects) if draw.chance(0.35) else None
+            alone = draw.chance(0.3) or (len(self.subjects) > 1 and draw.chance(0.5))
+            protected = draw.pick(self.subjects) if alone else self._subject(like)
             self.stories.setdefault(protected.name, dict(protected.facts))
-        n_notices = min(draw.pick(_SIZES), self.n) if protected else 0
+        n_notices = min(draw.pick(_SIZES), max(1, self.n - 1)) if protected else 0
+        if protected and protected.name not in {s.name for s in self.subjects}:
+            self.n = max(self.n, n_notices + 1)
         if protected:
             for _ in range(n_notices):
                 self._notice(protected)
@@ -267,7 +285,7 @@ class _Scene:
             disputed = [r for r in stated if len(self.votes[subject.name, r]) > 1]
             missing = [r for r in RELATIONS[subject.kind] if r not in stated]
             chosen = dict.fromkeys(
-                [*disputed, *draw.shuffled(stated)[:6], *draw.shuffled(missing)[:1]]
+                [*disputed, *draw.shuffled(stated)[:6], *draw.shuffled(missing)[:2]]
             )
             for relation in chosen:
                 found = self._ask(subject, relation, hidden=hidden)

@@ -116,6 +116,7 @@ def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Pa
     (beside / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     tokenizer.save_pretrained(beside)
     (beside / "prompt.txt").write_text(PROMPT, encoding="utf-8")
+    (beside / "model.safetensors").chmod(0o644)  # written for the owner only
     folder.mkdir(parents=True, exist_ok=True)
     # The weights come last: a folder with weights is a whole one.
     for path in sorted(beside.iterdir(), key=lambda path: path.name == "model.safetensors"):
