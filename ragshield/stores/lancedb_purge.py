@@ -40,7 +40,8 @@ class LancePurge:
     rows as before (but for HNSW, whose graph Lance builds anew). Then all older versions
     are removed, with files that an interrupted write left behind. Each step is one commit
     of Lance: killed between or within them, the table stays whole, and the next call goes
-    on.
+    on. Lance locks nothing: a program that still reads an older version meanwhile loses the
+    files under it and has to open the table again.
     """
 
     name: ClassVar[str] = "lancedb"

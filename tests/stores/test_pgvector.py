@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ragshield import open_store
-from ragshield.errors import InputError, StoreError, UsageError
+from ragshield.errors import IncompleteError, InputError, StoreError, UsageError
 from ragshield.records import Batch, Passage
 from ragshield.vectors import unit_rows
 
@@ -224,3 +224,21 @@ def test_a_refused_row_takes_the_whole_addition_back(database) -> None:
         assert store.count() == 0
         with pytest.raises(InputError, match="no column for metadata 'n'"):
             store.add(Batch((Passage("a", "good", None, {"n": 1}),), rows[:1]))
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected", "words"),
+    [
+        (psycopg.errors.DiskFull("could not extend file"), IncompleteError, "out of room"),
+        (psycopg.errors.LockNotAvailable("canceling statement"), StoreError, "is in use"),
+        (psycopg.OperationalError("server closed\nthe connection"), StoreError, "server closed"),
+    ],
+)
+def test_what_the_server_raises_becomes_one_line(raised, expected, words) -> None:
+    from ragshield.stores.pgvector_table import translated
+
+    url = "pgvector:postgresql://me:secret@host/db#docs"
+    with pytest.raises(expected, match=words) as caught, translated(url):
+        raise raised
+    assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)
