@@ -132,6 +132,29 @@ def test_borders_of_blocks_hide_nothing_and_count_nothing_twice(small_buffers, s
     assert found.vector_bytes == 4 * 32
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**31), first=st.floats(0, 1), share=st.floats(0, 1), row=st.integers(0, 19)
+)
+def test_a_stretch_is_found_if_and_only_if_no_live_row_holds_it(seed, first, share, row):
+    rng = np.random.default_rng(seed)
+    few = WORDS[:4]  # so that many stretches are in common
+    texts = [" ".join(rng.choice(few, int(rng.integers(6, 30)))) for _ in range(40)]
+    gone = Batch(tuple(Passage(f"gone-{i:04d}", t) for i, t in enumerate(texts[:20])), None)
+    live = Batch(tuple(Passage(f"live-{i:04d}", t) for i, t in enumerate(texts[20:])), None)
+    needles = Needles.of(gone, EveryForm(), live=[live])
+    text = texts[row]
+    n = TEXT_BYTES + int(share * (len(text) - TEXT_BYTES))
+    start = int(first * (len(text) - n))
+    stretch = text[start : start + n]
+    found = look(needles, b"\xff" * 40 + stretch.encode() + b"\xff" * 40)
+    if any(stretch in other for other in texts[20:]):
+        assert found.n_texts == 0
+    elif not any(stretch[8:-8] in other for other in texts[20:]):
+        assert row in found.texts
+        assert found.text_bytes == n
+
+
 def test_words_that_very_many_targets_and_live_rows_share_are_no_residue():
     boiler = "This notice of the town office is about the person named below: "
     gone = Batch(
