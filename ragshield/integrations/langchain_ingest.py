@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
@@ -24,7 +25,8 @@ from ragshield.integrations.langchain_vectors import (
 )
 from ragshield.protocols import Screen
 from ragshield.quarantine import Quarantine
-from ragshield.records import Batch
+from ragshield.records import Batch, Finding
+from ragshield.reingest import ReingestGuard, opened
 from ragshield.screening import OnScreenError, Screening, hold
 from ragshield.vectors import as_vectors
 
@@ -47,6 +49,8 @@ class GuardedVectorStore(VectorStore):
         on_error: what a failing screen means: `raise`, `keep` or `quarantine`.
         embeddings: default: the store's own.
         on_result: called after every addition with an `IngestResult`.
+        erased: a `ReingestGuard`, or its file: what it recognises is refused before it is
+            embedded, and is not held in the quarantine either, which keeps texts.
 
     Raises:
         UsageError: the store does not tell its embeddings and none are given.
@@ -61,6 +65,7 @@ class GuardedVectorStore(VectorStore):
         on_error: OnScreenError = "raise",
         embeddings: Embeddings | None = None,
         on_result: Callable[[IngestResult], None] | None = None,
+        erased: ReingestGuard | Path | str | None = None,
     ) -> None:
         using = vectorstore.embeddings if embeddings is None else embeddings
         if using is None:
@@ -71,6 +76,7 @@ class GuardedVectorStore(VectorStore):
         self.quarantine = quarantine
         self.screening = Screening(screens, on_error=on_error)
         self.on_result = on_result
+        self.erased = opened(erased)
         self._embeddings = using
 
     @property
@@ -89,23 +95,25 @@ class GuardedVectorStore(VectorStore):
             InputError: an id occurs twice, or a document has no usable vector; nothing
                 is added or held then.
         """
-        arrived = _with_ids(documents, kwargs.pop("ids", None))
+        arrived, refusals = self._not_erased(_with_ids(documents, kwargs.pop("ids", None)))
         vectors = self.embeddings.embed_documents([x.page_content for x in arrived])
         admitted, result = self._screened(arrived, vectors)
         if admitted:
             self.guarded_vectorstore.add_documents(admitted, ids=list(result.added), **kwargs)
-        return self._told(result)
+        return self._told(result, refusals)
 
     async def aadd_documents(self, documents: list[Document], **kwargs: Any) -> list[str]:
         """`add_documents` without blocking the event loop."""
-        arrived = _with_ids(documents, kwargs.pop("ids", None))
+        arrived, refusals = await asyncio.to_thread(
+            self._not_erased, _with_ids(documents, kwargs.pop("ids", None))
+        )
         vectors = await self.embeddings.aembed_documents([x.page_content for x in arrived])
         admitted, result = await asyncio.to_thread(self._screened, arrived, vectors)
         if admitted:
             await self.guarded_vectorstore.aadd_documents(
                 admitted, ids=list(result.added), **kwargs
             )
-        return self._told(result)
+        return self._told(result, refusals)
 
     def release(self, ids: Iterable[str]) -> list[str]:
         """Add held documents after all, without screening them again.
@@ -114,9 +122,14 @@ class GuardedVectorStore(VectorStore):
 
         Raises:
             UsageError: an id that is not held.
+            InputError: a document that was erased on purpose; nothing is released then.
         """
         wanted = tuple(ids)
         held = [item.passage for item in self.quarantine.find(wanted)]
+        if self.erased is not None and (found := self.erased.findings(held)):
+            raise InputError(
+                f"document '{found[0].passage_id}' {found[0].reason}; purge it from the quarantine"
+            )
         if not held:
             return []
         documents = [Document(id=p.id, page_content=p.text, metadata=dict(p.meta)) for p in held]
@@ -192,7 +205,18 @@ class GuardedVectorStore(VectorStore):
         added = tuple(x for x in ids if x not in rejected)
         return admitted, IngestResult(added, tuple(x for x in ids if x in rejected), findings)
 
-    def _told(self, result: IngestResult) -> list[str]:
+    def _not_erased(self, arrived: list[Document]) -> tuple[list[Document], dict[str, Finding]]:
+        """What may come in, and why the rest may not, by id."""
+        if self.erased is None:
+            return arrived, {}
+        found = self.erased.findings(passages_of_documents(arrived))
+        refusals = {finding.passage_id: finding for finding in found}
+        return [document for document in arrived if document.id not in refusals], refusals
+
+    def _told(self, result: IngestResult, refusals: Mapping[str, Finding]) -> list[str]:
+        if refusals:
+            findings = (*refusals.values(), *result.findings)
+            result = replace(result, findings=findings, refused=tuple(refusals))
         if self.on_result is not None:
             self.on_result(result)
         return list(result.added)

@@ -207,3 +207,45 @@ def test_there_is_nothing_to_guard_without_a_store_or_embeddings(quarantine, scr
     store.embedding = None
     with pytest.raises(UsageError, match="does not tell its embeddings"):
         GuardedVectorStore(store, quarantine, screens=[screen])
+
+
+ERASED = "Tam Example kept the key of the old mill under the seventh stone of the garden wall"
+
+
+@pytest.fixture
+def with_memory(vectorstore, quarantine, screen, tmp_path):
+    from ragshield.records import Passage
+    from ragshield.reingest import ReingestGuard
+
+    guard = ReingestGuard(tmp_path / "erased.json")
+    guard.add([Passage("gone", ERASED)])
+    return GuardedVectorStore(vectorstore, quarantine, screens=[screen], erased=guard.path)
+
+
+def crawled():
+    return [Document(id="w", page_content=ERASED.replace("old", "ole")), *arriving()]
+
+
+def test_erased_documents_are_neither_added_nor_held(with_memory, vectorstore, quarantine):
+    results = []
+    with_memory.on_result = results.append
+    assert with_memory.add_documents(crawled()) == ["x", "z"]
+    assert results[0].refused == ("w",)
+    assert [finding.detector for finding in results[0].findings] == ["reingest", "evil"]
+    assert stored(vectorstore, ["w", "x", "z"]) == ["x", "z"]
+    assert "seventh" not in quarantine.path.read_text()
+
+
+async def test_erased_documents_are_refused_without_blocking_too(with_memory, vectorstore):
+    assert await with_memory.aadd_documents(crawled()) == ["x", "z"]
+    assert stored(vectorstore, ["w", "x", "z"]) == ["x", "z"]
+
+
+def test_a_document_held_before_it_was_erased_is_not_released(with_memory, quarantine):
+    from ragshield.records import Passage
+
+    quarantine.hold(
+        [Passage("w", ERASED)], {"w": [Finding("w", 1.0, "evil", Action.DROP, "says evil")]}
+    )
+    with pytest.raises(InputError, match="erased on purpose"):
+        with_memory.release(["w"])
