@@ -154,6 +154,10 @@ class Forgetting:
         """
         return self.judged(question, audience=audience, history=history, documents=documents).answer
 
+    def __call__(self, question: str) -> Answer:
+        """`ask` as anybody."""
+        return self.ask(question)
+
     def judged(
         self,
         question: str,

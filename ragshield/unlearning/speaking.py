@@ -56,6 +56,11 @@ class Speaker:
         """Whether it gives its answer bit by bit."""
         return self._kind == "chat"
 
+    @property
+    def reads(self) -> bool:
+        """Whether an instruction has to stand among its passages, being told nothing else."""
+        return self._kind == "reader"
+
     def say(self, question: str, passages: Sequence[str], history: Sequence[Turn] = ()) -> Answer:
         """The answer to a question.
 
