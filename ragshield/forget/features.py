@@ -6,7 +6,7 @@ import re
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -98,23 +98,34 @@ class Features:
     @cached_property
     def runs(self) -> NDArray[np.uint64]:
         """Hashes of every run of `RUN` words, sorted, none twice; of all words if fewer."""
-        return runs_of(self.words)
+        return _runs(self._codes, RUN)
 
     @cached_property
     def pairs(self) -> NDArray[np.uint64]:
         """The same of two words."""
-        return runs_of(self.words, 2)
+        return _runs(self._codes, 2)
+
+    @cached_property
+    def _codes(self) -> NDArray[np.uint64]:
+        return _codes_of(self.words)
 
 
 def runs_of(found: Sequence[str], length: int = RUN) -> NDArray[np.uint64]:
     """Hashes of every run of `length` neighbouring words: sorted, none twice."""
-    if not found:
+    return _runs(_codes_of(found), length)
+
+
+def _codes_of(found: Sequence[str]) -> NDArray[np.uint64]:
+    return np.fromiter(map(_crc, found), dtype=np.uint64, count=len(found))
+
+
+def _runs(codes: NDArray[np.uint64], length: int) -> NDArray[np.uint64]:
+    if not len(codes):
         return np.empty(0, dtype=np.uint64)
-    own = np.array([_crc(word) for word in found], dtype=np.uint64)
-    n = min(length, len(own))
-    mixed = np.full(len(own) - n + 1, n, dtype=np.uint64)
+    n = min(length, len(codes))
+    mixed = np.full(len(codes) - n + 1, n, dtype=np.uint64)
     for i in range(n):
-        mixed = (mixed ^ own[i : len(own) - n + 1 + i]) * np.uint64(0x9E3779B97F4A7C15)
+        mixed = (mixed ^ codes[i : len(codes) - n + 1 + i]) * np.uint64(0x9E3779B97F4A7C15)
         mixed ^= mixed >> np.uint64(29)
     return np.unique(mixed)
 
@@ -202,8 +213,9 @@ class Rarity:
 
     def note(self, vocabulary: Iterable[str]) -> None:
         """Count the words of one more passage."""
-        rows = np.fromiter((_crc(word) % _TABLE for word in vocabulary), dtype=np.intp)
-        np.add.at(self._counts, np.unique(rows), 1)
+        rows = np.fromiter(map(_crc, vocabulary), dtype=np.intp) % _TABLE
+        # Unlike `add.at` this counts a word once though two of its kind share a place.
+        self._counts[rows] += 1
         self.n += 1
 
     def weight(self, word: str) -> float:
@@ -243,7 +255,7 @@ def _short(word: str) -> bool:
 
 def bare(word: str) -> str:
     """A word without its possessive ending."""
-    return re.sub(r"['\u2019]s$", "", word)
+    return word[:-2] if word.endswith(("'s", "\u2019s")) else word
 
 
 def _addresses(text: str) -> frozenset[str]:
@@ -252,5 +264,6 @@ def _addresses(text: str) -> frozenset[str]:
     return frozenset(found.lower().rstrip(".,;)") for found in _ADDRESS.findall(text))
 
 
+@lru_cache(maxsize=1 << 17)
 def _crc(word: str) -> int:
     return zlib.crc32(word.encode("utf-8", "surrogatepass"))
