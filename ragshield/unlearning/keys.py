@@ -7,7 +7,7 @@ import io
 import json
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import IntEnum
 from pathlib import Path
@@ -22,7 +22,7 @@ from ragshield.files import check_writable
 from ragshield.forget_set import EVERYTHING, TargetKind
 from ragshield.records import Vectors
 from ragshield.unlearning.hashing import KeyedHashes
-from ragshield.unlearning.marks import OWNED_BY_FACT, UNOWNED, Marks, Typos
+from ragshield.unlearning.marks import Marks, Typos
 
 SCHEMA = "ragshield-forget-keys/1"
 
@@ -258,42 +258,6 @@ def check_encoder(keys: ForgetKeys, name: str) -> None:
             f"the keys were made with the encoder '{keys.encoder}', this is '{name}'; use the "
             "same, or build the keys anew"
         )
-
-
-def only_targets(keys: ForgetKeys, keep: Sequence[int]) -> ForgetKeys:
-    """The keys of some of the targets, renumbered; what must stay known stays.
-
-    Args:
-        keys: of all targets.
-        keep: rows of the targets to keep.
-    """
-    row_of = {old: new for new, old in enumerate(keep)}
-    facts = [i for i, fact in enumerate(keys.facts) if fact.owner in row_of]
-    fact_of = {old: new for new, old in enumerate(facts)}
-    rows = []
-    for hash_, mark, length, owner in keys.marks.rows():
-        table = fact_of if mark in OWNED_BY_FACT else row_of
-        if mark in UNOWNED:
-            rows.append((hash_, mark, length, owner))
-        elif owner in table:
-            rows.append((hash_, mark, length, table[owner]))
-    kept = [i for i, owner in enumerate(keys.owners) if owner < 0 or int(owner) in row_of]
-    return ForgetKeys(
-        secret=keys.secret,
-        targets=tuple(keys.targets[i] for i in keep),
-        facts=tuple(
-            KeyedFact(row_of[keys.facts[i].owner], keys.facts[i].attribute, keys.facts[i].n_pieces)
-            for i in facts
-        ),
-        marks=Marks.of(rows),
-        typos=keys.typos.only(row_of),
-        attributes=keys.attributes,
-        vectors=keys.vectors[kept],
-        rows=keys.rows[kept],
-        owners=np.array([row_of.get(int(keys.owners[i]), -1) for i in kept], dtype=np.int32),
-        encoder=keys.encoder,
-        calibration=keys.calibration,
-    )
 
 
 def _check(secret: bytes) -> str:

@@ -10,10 +10,10 @@ from ragshield.errors import InputError, UsageError
 from ragshield.forget_set import Fact, ForgetTarget
 from ragshield.protocols import Encoder
 from ragshield.unlearning.building import build_keys
+from ragshield.unlearning.changing import joined, only_targets, rows_named
 from ragshield.unlearning.keys import (
     ForgetKeys,
     check_encoder,
-    only_targets,
     read_keys,
     rotation,
     secret_beside,
@@ -142,3 +142,41 @@ def test_values_that_others_state_too_mean_nothing_alone(encoder: Encoder) -> No
     shared = build_keys([target], encoder, benign=["Port Ash is a town.", "Burn bright, they say."])
     assert QueryGate(own, None).judge(question).is_refused
     assert not QueryGate(shared, None).judge(question).near
+
+
+def test_keys_that_are_put_together_decide_as_those_built_at_once(
+    targets: tuple[ForgetTarget, ...], keys: ForgetKeys, encoder: Encoder
+) -> None:
+    both = build_keys(targets[:1], encoder, secret=keys.secret)
+    for target in targets[1:]:
+        both = joined(both, build_keys([target], encoder, secret=keys.secret))
+    assert both.targets == keys.targets
+    assert both.facts == keys.facts
+    assert both.marks.rows() == keys.marks.rows()
+    for question in (
+        "Where was Ada Lindqvist born?",
+        "What is Pat Quill's job?",
+        "王小明在哪里出生",
+    ):
+        one, other = (QueryGate(k, encoder).judge(question) for k in (keys, both))
+        assert (one.refused, one.allowed) == (other.refused, other.allowed)
+
+
+def test_what_overlaps_or_contradicts_cannot_be_put_together(
+    targets: tuple[ForgetTarget, ...], keys: ForgetKeys, encoder: Encoder
+) -> None:
+    def more(target: ForgetTarget) -> ForgetKeys:
+        return build_keys([target], encoder, secret=keys.secret)
+
+    with pytest.raises(InputError, match="is forgotten already"):
+        joined(keys, more(ForgetTarget("Zorb", aliases=("ada lindqvist",))))
+    with pytest.raises(InputError, match="must stay known and a target"):
+        joined(keys, more(ForgetTarget("Ida Lindqvist")))
+    with pytest.raises(InputError, match="different secrets"):
+        joined(keys, build_keys([ForgetTarget("Zorb")], encoder))
+
+
+def test_a_target_is_found_by_its_name_and_no_other(keys: ForgetKeys) -> None:
+    assert rows_named(keys, ["PAT QUILL", "Ada Lindqvist"]) == [1, 0]
+    with pytest.raises(InputError, match="'Zorb' is not among the targets"):
+        rows_named(keys, ["Zorb"])
