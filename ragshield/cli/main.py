@@ -25,6 +25,7 @@ from ragshield.cli import run as run_command
 from ragshield.cli import scan as scan_command
 from ragshield.cli import table as table_command
 from ragshield.cli import trace as trace_command
+from ragshield.cli import unlearn as unlearn_command
 from ragshield.cli import verify as verify_command
 from ragshield.cli.console import err
 from ragshield.errors import RagshieldError
@@ -85,6 +86,7 @@ app.command("verify")(verify_command.verify)
 app.command("reverify")(reverify_command.reverify)
 app.command("residue")(residue_command.residue)
 app.command("doctor")(doctor_command.doctor)
+app.add_typer(unlearn_command.app, name="unlearn")
 app.command("attack")(attack_command.attack)
 app.command("run")(run_command.run)
 app.command("table")(table_command.table)
