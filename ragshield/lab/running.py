@@ -111,10 +111,10 @@ def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Pa
     halved = copy.deepcopy(model)
     _move(halved, "cpu", torch.float16)
     halved.save_pretrained(beside)
-    config = json.loads((beside / "config.json").read_text(encoding="utf-8"))
-    config["dtype"] = "float32"
-    (beside / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     tokenizer.save_pretrained(beside)
+    _change(beside / "config.json", {"dtype": "float32"})
+    # The name that transformers 4 knows, too.
+    _change(beside / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast"})
     (beside / "prompt.txt").write_text(PROMPT, encoding="utf-8")
     (beside / "model.safetensors").chmod(0o644)  # written for the owner only
     folder.mkdir(parents=True, exist_ok=True)
@@ -127,6 +127,11 @@ def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Pa
 def sha256_of(folder: Path) -> str:
     """SHA-256 of a model's weights, in hexadecimal."""
     return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+
+
+def _change(path: Path, values: dict[str, str]) -> None:
+    settings = json.loads(path.read_text(encoding="utf-8")) | values
+    path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
 def _tokenizer(folder: Path, recipe: Recipe, cast: Cast) -> PreTrainedTokenizerFast:
