@@ -1,19 +1,25 @@
-"""Forget: a plan that changes nothing, then a snapshot and deletion, and a way back."""
+"""Forget: a plan that changes nothing, then erasure with proof, and a way back until the end."""
 
 from ragshield.forget.applying import ForgetResult, apply_plan
+from ragshield.forget.ending import Ended, finish
 from ragshield.forget.plan import AtRisk, ForgetPlan, PlanItem, read_plan, write_plan
 from ragshield.forget.planning import plan_forget
+from ragshield.forget.reverifying import Reverified, reverify
 from ragshield.forget.undoing import UndoResult, undo
 
 __all__ = [
     "AtRisk",
+    "Ended",
     "ForgetPlan",
     "ForgetResult",
     "PlanItem",
+    "Reverified",
     "UndoResult",
     "apply_plan",
+    "finish",
     "plan_forget",
     "read_plan",
+    "reverify",
     "undo",
     "write_plan",
 ]

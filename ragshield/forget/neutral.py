@@ -51,7 +51,7 @@ def private_parts(url: str) -> list[str]:
     """What of a store's URL may name somebody: the whole, its path, host and collection."""
     place = url.partition(":")[2]
     pieces = [piece for piece in re.split(r"[/#?&=:@\\]+", place) if piece]
-    return [url, place, *pieces]
+    return [url, place, place.partition("#")[0], *pieces]
 
 
 def _words(text: str) -> str:
