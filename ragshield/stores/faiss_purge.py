@@ -28,7 +28,7 @@ from ragshield.vectors import unit_rows
 
 _BYTES_A_SECOND = 250e6
 _PICKLED_A_SECOND = 12e6
-_MENDED_S = 0.02
+_MENDED_S = 0.008
 """Of mending an HNSW graph around one removed node: some 40 lists of links."""
 _HNSW_LINKS_A_SECOND = 2e9
 """Rows x dimensions x construction depth that are compared in a second, on two cores."""

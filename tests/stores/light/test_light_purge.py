@@ -16,6 +16,12 @@ from ragshield.registry import build
 pytest.importorskip("faiss", reason="faiss is not installed")
 
 SIZES = [200, 2000]
+VARIANTS = ("sqlite-wal", "sqlite-mapped", "faiss-ivf", "faiss-lines")
+CASES = [
+    pytest.param(kind, size, marks=[pytest.mark.slow] if kind in VARIANTS and size > 200 else [])
+    for kind in KINDS
+    for size in SIZES
+]
 SHARES = {"one row": 0.0, "5 %": 0.05, "half": 0.5}
 
 
@@ -36,8 +42,7 @@ def batches() -> dict[int, Batch]:
 
 
 @pytest.mark.parametrize("share", list(SHARES))
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "size"), CASES)
 def test_nothing_is_left_and_live_rows_are_as_they_were(
     kind, size, share, batches, tmp_path
 ) -> None:
