@@ -16,8 +16,9 @@ def markdown(found: dict[str, Any]) -> str:
         "erased from a store: blocked, snapshotted, looked for in all files, deleted, purged,",
         "looked for again, and the store asked again (*apply*). Beside it the two other ways:",
         "*copy*, all live rows with their vectors into a fresh store; *rebuild*, every text",
-        f"embedded again (at {found['rate']:.0f} texts a second, extrapolated) and added. Neither",
-        "of them looks whether anything is left.",
+        f"embedded again (at {found['rate']:.0f} texts a second on one core, extrapolated) and",
+        "added. Neither of them looks whether anything is left. All times are processor time: what",
+        "else ran on the machine does not count.",
         "",
         "| store | rows | plan | apply | copy | rebuild | apply / rebuild | apply / copy | "
         "certificate, final | verdict |",

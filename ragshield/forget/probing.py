@@ -20,10 +20,10 @@ from ragshield.protocols import Store
 from ragshield.records import Batch, Vector, Vectors
 
 K = 10
-N_QUESTIONS = 40
+N_QUESTIONS = 30
 EXACT_ROWS = 5_000
-_LEAST = 5
-_PATIENCE_S = 2.0
+_LEAST = 4
+_PATIENCE_S = 1.0
 _DEEPEST = 2_000
 GROUPS: tuple[Group, ...] = ("target", "neighbour", "retain")
 
@@ -37,7 +37,7 @@ def probes_of(
 
     Target questions are the vectors of the target itself; neighbour questions those of the
     passages next to it; retain questions those of passages anywhere else. As many of each
-    as two seconds allow, five at least.
+    as a second allows, four at least.
 
     Args:
         store: open; nothing was deleted yet.
