@@ -238,6 +238,7 @@ def main() -> int:
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "dim": DIM,
         "left_out": sorted(left_out),
+        "not_run": not_run(results, sizes if given.quick else SIZES),
         "vendors": {name: kind.vendor for name, kind in KINDS.items()},
         "cells": results,
     }
@@ -255,6 +256,16 @@ def cells_in(path: Path) -> list[dict[str, Any]]:
         return [json.loads(line) for line in path.read_text().splitlines()]
     found: list[dict[str, Any]] = json.loads(path.read_text())["cells"]
     return found
+
+
+def not_run(results: list[dict[str, Any]], sizes: Sequence[int]) -> dict[str, int]:
+    """How many cells of the whole matrix each store lacks."""
+    done = {(r["store"], r["rows"], r["share"]) for r in results}
+    missing = {
+        name: sum((name, size, share) not in done for size in sizes for share in SHARES)
+        for name in dict.fromkeys(r["store"] for r in results)
+    }
+    return {name: n for name, n in missing.items() if n}
 
 
 def is_clean(result: dict[str, Any]) -> bool:

@@ -19,11 +19,20 @@ def markdown(page: dict[str, Any]) -> str:
         f"{_questions(page)} questions, those with the same 10 hits in the same order.",
         "",
         f"Vectors of {page['dim']} float32 numbers, texts of about 300 characters. "
-        f"{page['machine']}. Times are of the purge alone.",
+        f"{page['machine']}.",
+        "Times are of the purge alone, on a machine that other work kept busy: they show what is",
+        "possible, not what is typical.",
         "",
     ]
     if page["left_out"]:
         lines += [f"**Not in the matrix: {', '.join(page['left_out'])}.**", ""]
+    if page["not_run"]:
+        missing = ", ".join(f"{name}: {n}" for name, n in page["not_run"].items())
+        lines += [
+            f"Cells not measured ({missing}); `residue.py --join benchmarks/results/residue.json` "
+            "goes on with them.",
+            "",
+        ]
     n_clean = sum(_clean(c) for c in page["cells"])
     lines += [
         f"**{n_clean} of {len(page['cells'])} cells: nothing found after ragshield, and every live "

@@ -18,7 +18,8 @@ def found(tmp_path_factory):
 
 def page(*cells):
     vendors = {name: kind.vendor for name, kind in KINDS.items()}
-    return {"machine": "a machine", "dim": 384, "left_out": [], "vendors": vendors, "cells": cells}
+    known = {"machine": "a machine", "dim": 384, "left_out": [], "vendors": vendors}
+    return {**known, "not_run": residue.not_run(list(cells), [2000]), "cells": cells}
 
 
 def test_every_recipe_takes_part():
@@ -43,6 +44,7 @@ def test_the_page_names_what_failed_and_what_is_not_clean(found):
     shown = markdown(page(found, left, failed))
     assert "**1 of 3 cells:" in shown
     assert "| 0 / 1,536 |" in shown
+    assert "Cells not measured (sqlite: 4)" in shown
     assert "| 2,000 | 1 | **failed:** OSError: full |" in shown
     assert not residue.is_clean(left)
     assert not residue.is_clean(failed)
