@@ -2,20 +2,37 @@
 
 from ragshield.forget.applying import ForgetResult, apply_plan
 from ragshield.forget.ending import Ended, finish
-from ragshield.forget.plan import AtRisk, ForgetPlan, PlanItem, read_plan, write_plan
+from ragshield.forget.overlapping import Overlap, overlaps
+from ragshield.forget.plan import (
+    Artefact,
+    AtRisk,
+    Elsewhere,
+    ForgetPlan,
+    Kept,
+    PlanItem,
+    SharedFact,
+    read_plan,
+    write_plan,
+)
 from ragshield.forget.planning import plan_forget
 from ragshield.forget.reverifying import Reverified, reverify
 from ragshield.forget.undoing import UndoResult, undo
 
 __all__ = [
+    "Artefact",
     "AtRisk",
+    "Elsewhere",
     "Ended",
     "ForgetPlan",
     "ForgetResult",
+    "Kept",
+    "Overlap",
     "PlanItem",
+    "SharedFact",
     "Reverified",
     "UndoResult",
     "apply_plan",
+    "overlaps",
     "finish",
     "plan_forget",
     "read_plan",
