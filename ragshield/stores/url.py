@@ -8,7 +8,10 @@ from ragshield import registry
 from ragshield.errors import UsageError
 from ragshield.protocols import MutableStore, Store
 
-_EXAMPLES = "chroma:./db#docs, chroma+http://localhost:8000#docs, jsonl:docs.jsonl, memory:"
+_EXAMPLES = (
+    "chroma:./db#docs, chroma+http://localhost:8000#docs, lancedb:./db#docs, qdrant:./db#docs, "
+    "pgvector:postgresql://me@host/db#docs, faiss:./index, sqlite:docs.db#docs, jsonl:docs.jsonl"
+)
 
 
 @overload
@@ -26,6 +29,8 @@ def open_store(
 
     Args:
         url: `chroma:PATH#COLLECTION`, `chroma+http://HOST:PORT#COLLECTION`,
+            `lancedb:FOLDER#TABLE`, `qdrant:FOLDER#COLLECTION`, `faiss:FOLDER`,
+            `pgvector:postgresql://USER@HOST/DATABASE#TABLE`, `sqlite:FILE#TABLE`,
             `jsonl:FILE` or `memory:NAME`.
         writable: give a store that can add and delete. Without it, the object that
             comes back has no method that changes anything.
