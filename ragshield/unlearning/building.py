@@ -171,11 +171,11 @@ def _name_marks(
         if len(run[-1]) > 2 and not run[-1].isdigit() and run[-1].isascii():
             yield keyed.run(run[-1:]), Mark.PART, 1, i
             yield keyed.run((run[0][0], run[-1])), Mark.PART, 2, i
-    if len(joined) >= 5 and not is_common:
+    if len(joined) >= 5 and (not is_common or len(run) > 1):
         yield keyed.run(tuple(joined)), Mark.LETTERS, len(joined), i
         yield keyed.run((joined,)), Mark.JOINED, 1, i
     sounds = tuple(skeleton(word) for word in run)
-    if sum(map(len, sounds)) >= 4 and all(sounds) and not is_common:
+    if sum(map(len, sounds)) >= 4 and all(sounds) and (not is_common or len(run) > 1):
         yield keyed.run([f"~{sound}" for sound in sounds]), Mark.SOUND, len(run), i
 
 

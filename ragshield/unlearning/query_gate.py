@@ -25,6 +25,7 @@ _REFERS = frozenset(
     same former latter person man woman one someone somebody there former author subject above
     aforementioned mentioned previous""".split()
 )
+_FULL_NAME = re.compile(r"\b[A-Z][\w'.-]* (?:(?:de|la|van|von|da|al|el|of|the) )*[A-Z][\w'-]+")
 _NAME = re.compile(r"(?<![.!?]\s)(?<!^)\b[A-Z][\w'-]+")
 
 
@@ -203,7 +204,9 @@ class QueryGate:
         if best.owner >= 0 and best.owner not in focus.allowed:
             # A neighbour's name says more about whom is asked than the rest does.
             named = self.recogniser.neighbours(question)
-            if best.margin >= threshold and not named:
+            # So does any name that is not the target's: what it shares is the form.
+            limit = 2 * threshold if _FULL_NAME.search(question) else threshold
+            if best.margin >= limit and not named:
                 focus.refused.setdefault(best.owner, "means it")
             elif best.margin >= threshold / 2:
                 focus.weak.setdefault(best.owner, "may mean it")

@@ -166,9 +166,12 @@ class Recogniser:
                 changed.append(i)
         if not changed:
             return
-        for name in self.keys.marks.find(mended, (Mark.NAME,), self._hashes):
+        wanted = (Mark.NAME, Mark.COMMON_NAME)
+        for name in self.keys.marks.find(mended, wanted, self._hashes):
             wrong = [i for i in changed if name.start <= i < name.end]
             lone = name.end - name.start == 1
+            if name.mark is Mark.COMMON_NAME and not _as_name(name, read):
+                continue
             if wrong and not (lone and len(read[wrong[0]].word) < _LONE_TYPO_LETTERS):
                 # Of a name of which every word is misspelt, it may be another name.
                 sure = len(wrong) < name.end - name.start or lone
@@ -195,7 +198,9 @@ class Recogniser:
         found = self.keys.marks.find(runs, (*_NAMES, Mark.NEIGHBOUR), self._hashes)
         beside = [f for f in found if f.mark is Mark.NEIGHBOUR]
         for name in found:
-            if name.mark not in (Mark.NEIGHBOUR, Mark.COMMON_NAME) and not _inside(name, beside):
+            if name.mark is Mark.NEIGHBOUR or _inside(name, beside):
+                continue
+            if name.mark is not Mark.COMMON_NAME or _as_name(name, read):
                 yield Seen(name.owner, True, f"names it in {how}")
         if how == "another alphabet" and not stay:
             sounds = self._hashes.words([f"~{skeleton(token.word)}" for token in read])
@@ -218,12 +223,16 @@ def _seen(name: Found, read: Sequence[Token]) -> Seen:
     if name.mark is Mark.PART:
         return Seen(name.owner, False, "has a part of its name")
     if name.mark is Mark.COMMON_NAME:
-        written = read[name.start : name.end]
-        # In a text without any capital, a name has none either.
-        as_name = all(token.capital for token in written) or not any(t.capital for t in read)
+        as_name = _as_name(name, read)
         how = "names it" if as_name else "has its name's words, not written as a name"
         return Seen(name.owner, as_name, how)
     return Seen(name.owner, True, "names it")
+
+
+def _as_name(name: Found, read: Sequence[Token]) -> bool:
+    """Whether words are written as a name; a text without any capital has none in names."""
+    written = read[name.start : name.end]
+    return all(token.capital for token in written) or not any(token.capital for token in read)
 
 
 def _inside(name: Found, stay: Sequence[Found]) -> bool:
