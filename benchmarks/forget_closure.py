@@ -285,7 +285,7 @@ def world() -> Base:
     return Base("world", tuple(Passage(p.id, p.text) for p in corpus.passages), group)
 
 
-STEP, N_SUBJECTS, N_PLANTED = 6, 20, 10
+STEP, N_SUBJECTS, N_PLANTED = 10, 15, 8
 
 
 def main() -> None:
