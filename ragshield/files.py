@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -75,15 +76,22 @@ def writing(path: Path) -> Iterator[TextIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp makes files private; a report should be as readable as any other file.
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(name).chmod(0o666 & ~umask)
+        Path(name).chmod(_mode_of(path))
         Path(name).replace(path)
     except BaseException:
         with suppress(OSError):
             Path(name).unlink()
         raise
+
+
+def _mode_of(path: Path) -> int:
+    """That of the file in whose place the new one comes; else that of any new file."""
+    with suppress(OSError):
+        return stat.S_IMODE(path.stat().st_mode)
+    # mkstemp makes files private; a report should be as readable as any other file.
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask
 
 
 def check_writable(path: Path) -> None:

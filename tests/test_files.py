@@ -71,3 +71,13 @@ def test_output_into_a_missing_folder_or_onto_a_folder_is_refused(tmp_path: Path
         check_writable(tmp_path / "no" / "out.txt")
     with pytest.raises(UsageError, match="it is a folder"):
         check_writable(tmp_path)
+
+
+def test_a_file_that_is_written_anew_stays_as_private_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "private.jsonl"
+    path.write_text("old")
+    path.chmod(0o600)
+    with writing(path) as file:
+        file.write("new")
+    assert path.read_text() == "new"
+    assert path.stat().st_mode & 0o777 == 0o600
