@@ -65,6 +65,8 @@ def markdown(found: dict[str, Any]) -> str:
 
 
 def _requests(rows: list[dict[str, Any]]) -> list[str]:
+    if not rows:
+        return []
     lines = [
         "",
         "## Many requests",
