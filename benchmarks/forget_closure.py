@@ -219,7 +219,7 @@ def _certain(mentions: Mentions, text: str) -> bool:
     return found is not None and found.confidence >= 0.9
 
 
-def planted(name: str, base: Base, encoder: Any) -> list[Tally]:
+def planted(name: str, base: Base, encoder: Any, kinds: Sequence[str]) -> list[Tally]:
     """Copies of a few passages put beside them: edited, reworded, cut anew."""
     text = {p.id: p.text for p in base.passages}
     groups: dict[str, list[str]] = {}
@@ -228,7 +228,7 @@ def planted(name: str, base: Base, encoder: Any) -> list[Tally]:
             groups.setdefault(group, []).append(x)
     chosen = sorted(groups)[:: max(1, len(groups) // N_PLANTED)][:N_PLANTED]
     found = []
-    for kind in ("edited", "reworded", "cut anew"):
+    for kind in kinds:
         rng = np.random.default_rng(7)
         extra: list[Passage] = []
         origin: dict[str, str] = {}
@@ -285,6 +285,7 @@ def world() -> Base:
     return Base("world", tuple(Passage(p.id, p.text) for p in corpus.passages), group)
 
 
+KINDS = ("edited", "reworded", "cut anew")
 STEP, N_SUBJECTS, N_PLANTED = 10, 15, 8
 
 
@@ -314,7 +315,7 @@ def main() -> None:
         subjects("bundled world", invented, encoder, mention_counts=True),
     ]
     for name, one in (("DUSK", base), ("TOFU", with_questions), ("bundled world", invented)):
-        tallies += planted(name, one, encoder)
+        tallies += planted(name, one, encoder, KINDS)
         print(f"{name}: {time.perf_counter() - start:.0f} s", flush=True)
     tallies += [paraphrases(one, encoder) for one in paraphrased(folder)]
     result = {

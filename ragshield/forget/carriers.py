@@ -300,7 +300,7 @@ class _Reading:
             sure = bool(self._seeds.n_runs[seed] >= _LONG_RUNS)
             one = "a selected passage" if related else "the text that was given"
             why = Why(sure, 0.9 if sure else 0.7, f"holds the whole of {one}", related)
-        elif share >= _WHOLE and not adds(text, *sharing):
+        elif share >= _WHOLE and not adds(_without_ends(part.passage.text), *sharing):
             sure = self._scope == "document" or held >= 0.6
             how = f"cut from {what}: {share:.0%} of its words stand there"
             why = Why(sure, 0.93 if sure else 0.7, how, related)
@@ -354,3 +354,8 @@ class _Reading:
         # In a store that says everything several ways, the usual nearest is a paraphrase.
         cut = float(np.clip(median + spread, self._floor, self._floor + 0.2))
         return cut, float((measured >= cut).mean())
+
+
+def _without_ends(text: str) -> Features:
+    """A text without its first and last word, of which a cut may have left a piece."""
+    return Features(" ".join(text.split()[1:-1]))

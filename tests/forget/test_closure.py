@@ -69,6 +69,7 @@ def test_pieces_cut_otherwise_and_wholes_are_selected(made) -> None:
         {
             "report": REPORT,
             "piece": REPORT[60:240],
+            "ends in a name": REPORT[150 : REPORT.index("Daughters") + 3],
             "whole": f"Collected papers. {REPORT} So much for the quay. {TALE}",
             "overlap": REPORT[250:] + " " + "The weather of that year was mild and dry. " * 3,
         }
@@ -76,6 +77,7 @@ def test_pieces_cut_otherwise_and_wholes_are_selected(made) -> None:
     plan = plan_forget(store, ids=["report"])
     found = state(plan)
     assert (found["piece"], found["whole"], found["overlap"]) == (True, True, False)
+    assert found["ends in a name"]
     assert "cut from selected passages" in reason(plan, "piece")
     assert "holds the whole" in reason(plan, "whole")
 
