@@ -166,7 +166,9 @@ def _name_marks(
     yield keyed.run(run), mark, len(run), i
     joined = "".join(run)
     if len(run) > 1:
-        yield keyed.run(run[::-1]), mark, len(run), i
+        # The other way round, or with any part of it first: "Lindqvist, Ada".
+        turned = (run[::-1], run[1:] + run[:1], run[-1:] + run[:-1])
+        yield from ((keyed.run(words), mark, len(run), i) for words in turned)
         # Somebody else may have the last name, or it and the initial.
         if len(run[-1]) > 2 and not run[-1].isdigit() and run[-1].isascii():
             yield keyed.run(run[-1:]), Mark.PART, 1, i

@@ -12,7 +12,7 @@ from ragshield.text import sentences
 from ragshield.unlearning.keys import ForgetKeys
 from ragshield.unlearning.margins import Margins
 from ragshield.unlearning.query_gate import Focus
-from ragshield.unlearning.recognising import Recogniser, Seen, Strength
+from ragshield.unlearning.recognising import QUOTED, Recogniser, Seen, Strength
 
 _MOST_SENTENCES = 200
 _POINTS = 4
@@ -123,13 +123,14 @@ class OutputGate:
         seen = [s for s in self.recogniser.names(text) if s.target not in free]
         found = [*self._named(seen, audience)] if self._exact else []
         found += self._stated(text, seen, focus, audience, free)
+        in_view = {s.target for s in seen} | focus.near | focus.hints.keys()
         if self._exact:
+            # Eight words in a row are no chance; six are none where the target is in view.
             found += [
                 Leak(target, "quotes it", "exact")
-                for target in self.recogniser.passages(text)
-                if target not in free
+                for target, n_runs in self.recogniser.passages(text).items()
+                if target not in free and (n_runs >= QUOTED or target in in_view)
             ]
-        in_view = {s.target for s in seen} | focus.near | focus.hints.keys()
         found += self._meant(text, in_view, free, audience)
         return found
 

@@ -14,12 +14,11 @@ from ragshield.records import Vectors
 from ragshield.text import STOP_WORDS, sentences
 from ragshield.unlearning.keys import ForgetKeys
 from ragshield.unlearning.margins import Margins
-from ragshield.unlearning.recognising import Recogniser, Strength
+from ragshield.unlearning.recognising import QUOTED, Recogniser, Strength
 
 _MOST_PARTS = 48
 _TURNS = 6
 _POINTS = 4
-_QUOTED = 4
 _REFERS = frozenset(
     """he she they him her them his hers their theirs it its who whose that this those these
     same former latter person man woman one someone somebody there former author subject above
@@ -103,7 +102,7 @@ class QueryGate:
         self._by_name(question, free, audience, focus)
         self._by_values(question, free, audience, focus)
         for target, n_runs in self.recogniser.passages(question).items():
-            if target not in free and n_runs >= _QUOTED:
+            if target not in free and n_runs >= QUOTED:
                 focus.refused.setdefault(target, "quotes it")
         self._by_history(question, history, free, audience, focus)
         margin = self._by_meaning(question, free, focus, vectors)

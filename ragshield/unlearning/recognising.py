@@ -18,6 +18,9 @@ from ragshield.unlearning.spelling import Token, deletions, skeleton, tokens, vi
 _TYPO_LETTERS = 5
 _LONE_TYPO_LETTERS = 8
 _MOST_TYPOS = 400
+QUOTED = 4
+"""Runs of five words in common that make a quotation: eight words in a row."""
+
 _NAMES = (Mark.NAME, Mark.COMMON_NAME, Mark.JOINED)
 _PIECES = 2
 _SCRAMBLED = frozenset({"first letters of lines", "first letters of words", "letters apart"})

@@ -12,7 +12,7 @@ from ragshield.text import sentences
 from ragshield.unlearning.keys import ForgetKeys
 from ragshield.unlearning.margins import Margins
 from ragshield.unlearning.query_gate import Focus
-from ragshield.unlearning.recognising import Recogniser, Strength
+from ragshield.unlearning.recognising import QUOTED, Recogniser, Strength
 
 _MOSTLY = 0.34
 _GOES_ON = frozenset("he she they his her their hers theirs him them it its this that".split())
@@ -80,7 +80,8 @@ class RetrievalFilter:
     def _shown(
         self, text: str, focus: Focus, free: frozenset[int], audience: str | None
     ) -> str | None:
-        if any(target not in free for target in self.recogniser.passages(text)):
+        quoted = self.recogniser.passages(text)
+        if any(t not in free and (n >= QUOTED or t in focus.near) for t, n in quoted.items()):
             return None
         if not self._speaks(text, focus, free, audience):
             return text
