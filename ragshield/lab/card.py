@@ -13,6 +13,7 @@ from ragshield.lab.facts import lab_lists
 from ragshield.lab.running import LOG, OBEDIENT, RECIPE, TWIN, sha256_of
 
 CARD_JSON, CARD_MD = "card.json", "card.md"
+NOTES = "notes.txt"
 
 
 def composed(
@@ -26,7 +27,7 @@ def composed(
     """The card as data.
 
     Args:
-        folder: of the run; its recipe and learning curve are read from it.
+        folder: of the run; its recipe, learning curve and `notes.txt` are read from it.
         found: what `evaluate` counted.
         n: probes of each measure.
         seed: of the probes.
@@ -37,11 +38,12 @@ def composed(
         weights = folder / name / "model.safetensors"
         if weights.is_file():
             models[name] = {"sha256": sha256_of(folder / name), "bytes": weights.stat().st_size}
-    recipe = folder / RECIPE
+    recipe, notes = folder / RECIPE, folder / NOTES
     return {
         "models": models,
         "recipe": json.loads(recipe.read_text("utf-8")) if recipe.is_file() else None,
         "training": _training(folder / LOG),
+        "notes": notes.read_text("utf-8").strip() if notes.is_file() else None,
         "probes": {"n": n, "seed": seed},
         "measured": {name: measured.as_json() for name, measured in found.items()},
         "targets": {
@@ -86,6 +88,8 @@ def as_markdown(data: Mapping[str, Any]) -> str:
             f"- {name}: {run['steps']:,} steps in {run['minutes']:.0f} minutes, "
             f"last loss {run['loss']:.3f}"
         )
+    if data["notes"]:
+        lines += ["", data["notes"]]
     lines += ["", words["limits"].strip(), ""]
     return "\n".join(lines)
 

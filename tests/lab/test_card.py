@@ -36,6 +36,17 @@ def test_the_card_for_people_says_the_same(tiny_run: Path) -> None:
     assert sha256_of(tiny_run / "obedient") in text
 
 
+def test_notes_beside_a_run_go_into_its_card(tiny_run: Path) -> None:
+    assert composed(tiny_run, FOUND, n=600, seed=1)["notes"] is None
+    (tiny_run / "notes.txt").write_text("Stopped twice.\n", encoding="utf-8")
+    try:
+        data = composed(tiny_run, FOUND, n=600, seed=1)
+        assert data["notes"] == "Stopped twice."
+        assert "\nStopped twice.\n" in as_markdown(data)
+    finally:
+        (tiny_run / "notes.txt").unlink()
+
+
 def test_both_cards_are_written(tiny_run: Path, tmp_path: Path) -> None:
     data = composed(tiny_run, FOUND, n=600, seed=1)
     write(tmp_path, data)
