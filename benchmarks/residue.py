@@ -219,7 +219,12 @@ def main() -> int:
     results: list[dict[str, Any]] = []
     given.output.mkdir(parents=True, exist_ok=True)
     for path in given.join:
-        results += [one for one in cells_in(path) if "failed" not in one]
+        known = {(r["store"], r["rows"], r["share"]) for r in results}
+        results += [
+            one
+            for one in cells_in(path)
+            if "failed" not in one and (one["store"], one["rows"], one["share"]) not in known
+        ]
     for name in names if not given.only_join else ():
         for size in sizes:
             done = {r["share"] for r in results if (r["store"], r["rows"]) == (name, size)}
