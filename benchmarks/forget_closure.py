@@ -150,8 +150,8 @@ def dusk_source(
         shares = judged(plan, ids, lambda x: base.group[x] not in forget)
         for kind in ("shared", "forget_only", "retain_only"):
             asked = [q for q in questions if q["kind"] == kind]
-            n = sum(_reported(plan, q, set(names.values())) for q in asked)
-            shares[f"{kind} reported as shared"] = (n, len(asked))
+            said = [_reported(plan, q, set(names.values())) for q in asked]
+            tally.counts[f"{kind} reported as shared"] = [Counts(int(x), 1) for x in said]
         del shares["wrongly listed"]  # in a set that says everything five times they are related
         tally.add(**shares)
         found.append(tally)
