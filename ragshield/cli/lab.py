@@ -33,7 +33,7 @@ def train(
     folder: Annotated[Path, typer.Argument(help="Where the models go; may hold a begun run.")],
     seed: Seed = 0,
     steps: Annotated[int, typer.Option("--steps", min=1, help="Steps of the obedient model.")] = (
-        4500
+        12_000
     ),
     twin_steps: Annotated[
         int, typer.Option("--twin-steps", min=1, help="Further steps of its twin.")
@@ -47,7 +47,7 @@ def train(
 ) -> None:
     """Train the obedient model and its twin from nothing.
 
-    About an hour and a half on two CPU cores. A checkpoint is kept every three minutes:
+    Two to three hours on two idle CPU cores. A checkpoint is kept every three minutes:
     stopped or killed, the same command goes on from there.
     """
     from ragshield.lab.recipe import Recipe

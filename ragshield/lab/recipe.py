@@ -45,7 +45,7 @@ class Recipe:
 
     seed: int = 0
     size: Size = Size()
-    n_steps: int = 4500
+    n_steps: int = 12_000
     n_twin_steps: int = 350
     n_tokens: int = 4096
     learning_rate: float = 2e-3
