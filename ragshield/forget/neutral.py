@@ -16,11 +16,11 @@ _TECHNICAL = frozenset(
     database db dead decoded deleted deletion deletions dict directory docstore document documents
     embedding embeddings faiss file files folder format fragment fragments free freelist fsm full
     full-text fts fts5 given global gz header heap hnsw id ids in index inverted ivf journal json
-    jsonl key keys lance lancedb language langchain latest length level0 levels link lists local lock log
-    manifest map meta metadata metadatas of old as on page pages parent pages part parts passages
-    payload pg pgvector pickle pickled pkl point points postgresql queue read record relation
-    replication rows schema segment segments shadow shm slot slots sqlite sqlite3 sqlite-shm
-    sqlite-wal sqlite-journal state statistics storage store table tables temp temporary text texts
+    jsonl key keys lance lancedb language langchain latest length level0 levels link lists local
+    lock log manifest map meta metadata metadatas of old as on page pages parent pages
+    part parts passages payload pg pgvector pickle pickled pkl point points postgresql queue
+    read record relation replication rows schema segment segments shadow shm slot slots
+    sqlite sqlite3 sqlite-shm sqlite-wal sqlite-journal state statistics storage store table tables temp temporary text texts
     toast transaction transactions txn undo unlogged vector vectors version versions visibility vm
     wal write write-ahead xact yaml zip zst""".split()
 )
