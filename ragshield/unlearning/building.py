@@ -42,6 +42,7 @@ PIECE = 5
 
 _TYPO_LETTERS = 5
 _SAMPLE_SENTENCES = 12
+_TEXT_WORDS = 5
 _MOST_NEIGHBOUR_ROWS = 20_000
 
 
@@ -257,6 +258,8 @@ def _sentences(targets: Sequence[ForgetTarget]) -> tuple[list[str], list[int], l
             whole = [sample] if len(parts) > 1 else []
             made.extend((text, Row.SAMPLE, i) for text in [*whole, *parts[:_SAMPLE_SENTENCES]])
         near.update(dict.fromkeys(n for n in target.neighbours if folded(n) not in names))
+    asked, near = split_neighbours(near)
+    made.extend((text, Row.NEIGHBOUR, -1) for text in asked[::2])
     forms = templates()["neighbour_sentences"]
     per_name = max(1, min(len(forms), _MOST_NEIGHBOUR_ROWS // max(1, len(near))))
     for name in near:
@@ -268,6 +271,17 @@ def _sentences(targets: Sequence[ForgetTarget]) -> tuple[list[str], list[int], l
         [int(row) for row in unique.values()],
         [owner for _, owner in unique],
     )
+
+
+def split_neighbours(neighbours: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Neighbours that are texts or questions by themselves, and those that are names.
+
+    Of the texts every second is kept as a key; the limits are set on the others.
+    """
+    asked, named = [], []
+    for neighbour in neighbours:
+        (asked if len(neighbour.split()) >= _TEXT_WORDS else named).append(neighbour)
+    return asked, named
 
 
 def _name_sentences(target: ForgetTarget) -> Iterator[str]:

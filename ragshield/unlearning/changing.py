@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -70,7 +69,7 @@ def rows_named(keys: ForgetKeys, names: Sequence[str]) -> list[int]:
 
 
 def joined(first: ForgetKeys, second: ForgetKeys) -> ForgetKeys:
-    """The keys of both; the stricter of their limits for refusing what is near.
+    """The keys of both; of their limits the higher, so that no more neighbours are refused.
 
     Args:
         first: what there is.
@@ -116,18 +115,11 @@ def joined(first: ForgetKeys, second: ForgetKeys) -> ForgetKeys:
         calibration=Calibration(
             max(one.threshold, other.threshold),
             max(one.sentence_threshold, other.sentence_threshold),
+            max(one.similarity, other.similarity),
             min(one.budget, other.budget),
             min(one.n, other.n),
         ),
     )
-
-
-def with_limits(keys: ForgetKeys, threshold: float, sentence_threshold: float) -> ForgetKeys:
-    """The keys with other limits for meaning, set on data of one's own."""
-    limits = replace(
-        keys.calibration, threshold=threshold, sentence_threshold=sentence_threshold, n=0
-    )
-    return replace(keys, calibration=limits)
 
 
 def _said_of_one(

@@ -78,12 +78,14 @@ class Calibration:
     Attributes:
         threshold: margin from which a question is about a target.
         sentence_threshold: the same for a sentence of an answer.
+        similarity: cosine below which a text is about no target, whatever its margin.
         budget: share of neighbours' questions that may be refused by it.
         n: neighbours' questions that the thresholds were set on; 0 = those that ship.
     """
 
     threshold: float
     sentence_threshold: float
+    similarity: float
     budget: float
     n: int = 0
 

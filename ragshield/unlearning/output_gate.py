@@ -212,7 +212,7 @@ class OutputGate:
             Leak(m.owner, "means it", "semantic")
             for part, m in zip(parts, margins, strict=True)
             # Of what nobody asked about, only what can hardly mean anything else.
-            if m.owner >= 0
+            if m.similarity >= self.keys.calibration.similarity
             and m.margin >= (threshold if m.owner in in_view else 2 * threshold)
             and not self.recogniser.neighbours(part)
         ]

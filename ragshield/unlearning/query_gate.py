@@ -198,9 +198,11 @@ class QueryGate:
         found = self.margins.of(vectors, free)
         if not found:
             return None
-        best = max(found, key=lambda margin: margin.margin)
+        lowest = self.keys.calibration.similarity
+        near = [margin for margin in found if margin.similarity >= lowest]
+        best = max(near or found, key=lambda margin: margin.margin)
         threshold = self.keys.calibration.threshold
-        if best.owner >= 0 and best.owner not in focus.allowed:
+        if near and best.owner not in focus.allowed:
             # A neighbour's name says more about whom is asked than the rest does.
             named = self.recogniser.neighbours(question)
             # So does any name that is not the target's: what it shares is the form.

@@ -73,7 +73,8 @@ class RetrievalFilter:
                 untouched, self._margins.of(np.asarray(rows), free | partly), strict=True
             ):
                 limit = threshold if margin.owner in focus.near else 2 * threshold
-                if margin.margin >= limit and not self.recogniser.neighbours(texts[i]):
+                near = margin.similarity >= self.keys.calibration.similarity
+                if near and margin.margin >= limit and not self.recogniser.neighbours(texts[i]):
                     shown[i] = None
         return shown
 
