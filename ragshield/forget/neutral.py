@@ -20,7 +20,8 @@ _TECHNICAL = frozenset(
     lock log manifest map meta metadata metadatas of old as on page pages parent pages
     part parts passages payload pg pgvector pickle pickled pkl point points postgresql queue
     read record relation replication rows schema segment segments shadow shm slot slots
-    sqlite sqlite3 sqlite-shm sqlite-wal sqlite-journal state statistics storage store table tables temp temporary text texts
+    sqlite sqlite3 sqlite-shm sqlite-wal sqlite-journal state statistics storage store table
+    tables temp temporary text texts
     toast transaction transactions txn undo unlogged vector vectors version versions visibility vm
     wal write write-ahead xact yaml zip zst""".split()
 )
