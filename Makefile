@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 
-.PHONY: demo test check format bench bench-guard bench-attacks bench-scan clean help
+.PHONY: demo test check format bench bench-guard bench-attacks bench-scan bench-forget clean help
 .DEFAULT_GOAL := help
 
 help:  ## Show what there is.
@@ -61,6 +61,13 @@ bench-guard: $(VENV)/.dev-installed  ## The guard's benchmark alone (QUICK=1: a 
 
 bench-attacks: $(VENV)/.dev-installed  ## What each attack achieves, and what finds it (QUICK=1: two minutes).
 	@$(BIN)/python benchmarks/attacks.py $(if $(QUICK),--quick)
+
+bench-forget: $(VENV)/.dev-installed  ## What deletion leaves in files, what plans find, cost, kills (QUICK=1: minutes).
+	@$(BIN)/python benchmarks/residue.py $(if $(QUICK),--quick)
+	@$(BIN)/python benchmarks/reingest.py
+	@$(BIN)/python benchmarks/forget_closure.py $(if $(QUICK),--quick)
+	@$(BIN)/python benchmarks/forget_cost.py
+	@$(BIN)/python benchmarks/forget_kills.py
 
 clean:  ## Remove what the commands above made.
 	rm -rf $(VENV) $(DEMO) build dist .cache *.egg-info
