@@ -21,7 +21,6 @@ from ragshield.forget_set import (
     folded,
 )
 from ragshield.protocols import Encoder
-from ragshield.text import sentences
 from ragshield.unlearning.calibrating import calibrated
 from ragshield.unlearning.hashing import KeyedHashes
 from ragshield.unlearning.keys import (
@@ -34,7 +33,7 @@ from ragshield.unlearning.keys import (
     rotation,
 )
 from ragshield.unlearning.marks import Mark, Marks, Typos
-from ragshield.unlearning.phrases import LONGEST, content, phrases_of
+from ragshield.unlearning.phrases import LONGEST, content, phrases_of, whole_sentences
 from ragshield.unlearning.spelling import deletions, skeleton, words_of
 
 PIECE = 5
@@ -254,15 +253,15 @@ def _sentences(targets: Sequence[ForgetTarget]) -> tuple[list[str], list[int], l
         for fact in target.facts:
             made.extend((text, Row.FACT, i) for text in _fact_sentences(fact, target))
         for sample in target.samples:
-            parts = sentences(sample)
+            parts = whole_sentences(sample)
             whole = [sample] if len(parts) > 1 else []
             made.extend((text, Row.SAMPLE, i) for text in [*whole, *parts[:_SAMPLE_SENTENCES]])
         near.update(dict.fromkeys(n for n in target.neighbours if folded(n) not in names))
-    asked, near = split_neighbours(near)
+    asked, named = split_neighbours(near)
     made.extend((text, Row.NEIGHBOUR, -1) for text in asked[::2])
     forms = templates()["neighbour_sentences"]
-    per_name = max(1, min(len(forms), _MOST_NEIGHBOUR_ROWS // max(1, len(near))))
-    for name in near:
+    per_name = max(1, min(len(forms), _MOST_NEIGHBOUR_ROWS // max(1, len(named))))
+    for name in named:
         made.extend((_put(form, name=name), Row.NEIGHBOUR, -1) for form in forms[:per_name])
     made.extend((text, Row.BACKGROUND, -1) for text in templates()["background"])
     unique = {(text, owner): row for text, row, owner in made}
@@ -278,7 +277,8 @@ def split_neighbours(neighbours: Iterable[str]) -> tuple[list[str], list[str]]:
 
     Of the texts every second is kept as a key; the limits are set on the others.
     """
-    asked, named = [], []
+    asked: list[str] = []
+    named: list[str] = []
     for neighbour in neighbours:
         (asked if len(neighbour.split()) >= _TEXT_WORDS else named).append(neighbour)
     return asked, named

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 from ragshield.forget_set import Answer
 from ragshield.protocols import Encoder
-from ragshield.text import sentences
 from ragshield.unlearning.keys import ForgetKeys
 from ragshield.unlearning.margins import Margins
+from ragshield.unlearning.phrases import whole_sentences
 from ragshield.unlearning.query_gate import Focus
 from ragshield.unlearning.recognising import QUOTED, Recogniser, Seen, Strength
 
@@ -143,7 +143,7 @@ class OutputGate:
         # What a sentence says of "he" belongs to the one who was named before.
         kept: list[str] = []
         tainted = False
-        for sentence in sentences(text)[:_MOST_SENTENCES]:
+        for sentence in whole_sentences(text)[:_MOST_SENTENCES]:
             tainted = bool(self.leaks(sentence, focus, audience)) or (
                 tainted and _goes_on(sentence)
             )
@@ -201,7 +201,7 @@ class OutputGate:
         if self._encoder is None:
             return []
         # A word or two means nothing by itself: it is the values' test that knows it.
-        parts = [p for p in sentences(text)[:_MOST_SENTENCES] if len(p.split()) >= _SHORTEST]
+        parts = [p for p in whole_sentences(text)[:_MOST_SENTENCES] if len(p.split()) >= _SHORTEST]
         if not parts:
             return []
         # Of who may be told something, meaning cannot tell what from what.

@@ -26,10 +26,22 @@ _QUOTED = re.compile(r"[\"\u201c\u201d\u00ab]([^\"\u201c\u201d\u00bb]{3,80})[\"\
 _TOKEN = re.compile(r"[\w'\u2019-]+|[^\w\s]")
 _LITTLE = frozenset("of the and de la von van".split())
 _NUMBER = re.compile(r"\d[\d.,/-]*\d|\d")
+_TITLE = re.compile(r"\b(?:Dr|Prof|Mr|Mrs|Ms|St|Sr|Jr|Mt|No|vs|Rev|Hon|Gen|Col|Capt|Lt|Sgt)\.$")
 _COUNTS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
     "fifteen sixteen seventeen eighteen nineteen twenty"
 ).split()
+
+
+def whole_sentences(text: str) -> list[str]:
+    """Sentences in order; one that ends in a title such as "Dr." goes on in the next."""
+    found: list[str] = []
+    for sentence in sentences(text):
+        if found and _TITLE.search(found[-1]):
+            found[-1] = f"{found[-1]} {sentence}"
+        else:
+            found.append(sentence)
+    return found
 
 
 def content(words: Sequence[str]) -> list[str]:

@@ -11,9 +11,10 @@ import numpy as np
 
 from ragshield.protocols import Encoder
 from ragshield.records import Vectors
-from ragshield.text import STOP_WORDS, sentences
+from ragshield.text import STOP_WORDS
 from ragshield.unlearning.keys import ForgetKeys
 from ragshield.unlearning.margins import Margins
+from ragshield.unlearning.phrases import whole_sentences
 from ragshield.unlearning.recognising import QUOTED, Recogniser, Strength
 
 _MOST_PARTS = 48
@@ -206,7 +207,9 @@ class QueryGate:
             # A neighbour's name says more about whom is asked than the rest does.
             named = self.recogniser.neighbours(question)
             # So does any name that is not the target's: what it shares is the form.
-            limit = 2 * threshold if _FULL_NAME.search(question) else threshold
+            of_sample = self.keys.targets[best.owner].kind == "sample"
+            other = _FULL_NAME.search(question) and not of_sample
+            limit = 2 * threshold if other else threshold
             if best.margin >= limit and not named:
                 focus.refused.setdefault(best.owner, "means it")
             elif best.margin >= threshold / 2:
@@ -216,7 +219,7 @@ class QueryGate:
 
 def parts_of(question: str) -> list[str]:
     """A question, and where it has several sentences, each of them, for embedding."""
-    parts = [part for part in sentences(question[:40_000]) if any(c.isalnum() for c in part)]
+    parts = [part for part in whole_sentences(question[:40_000]) if any(c.isalnum() for c in part)]
     if len(parts) <= 1:
         return [question.strip()[:2000] or "?"]
     if len(parts) > _MOST_PARTS:

@@ -8,9 +8,9 @@ import numpy as np
 
 from ragshield.protocols import Encoder
 from ragshield.records import Vectors
-from ragshield.text import sentences
 from ragshield.unlearning.keys import ForgetKeys
 from ragshield.unlearning.margins import Margins
+from ragshield.unlearning.phrases import whole_sentences
 from ragshield.unlearning.query_gate import Focus
 from ragshield.unlearning.recognising import QUOTED, Recogniser, Strength
 
@@ -86,7 +86,7 @@ class RetrievalFilter:
             return None
         if not self._speaks(text, focus, free, audience):
             return text
-        parts = sentences(text)
+        parts = whole_sentences(text)
         kept: list[str] = []
         tainted = False
         for part in parts:

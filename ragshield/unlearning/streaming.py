@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from ragshield.text import sentences
+from ragshield.unlearning.phrases import whole_sentences
 from ragshield.unlearning.refusing import is_refusal
 
 
@@ -43,7 +43,7 @@ class Held:
         self._text += piece
         if self._text.lstrip().startswith("<"):
             return  # perhaps thoughts: nothing until the answer is whole
-        parts = sentences(self._text)
+        parts = whole_sentences(self._text)
         # The last two are held back: one is unfinished, one may be changed by it.
         if len(parts) - 2 > self._n_given:
             yield from self._safe(parts, len(parts) - 2)
@@ -55,7 +55,7 @@ class Held:
         if not self._n_given:
             yield self._judge.whole(self._text)
             return
-        parts = sentences(self._text)
+        parts = whole_sentences(self._text)
         yield from self._safe(parts, len(parts))
         if not self.is_over:
             self._judge.ended()

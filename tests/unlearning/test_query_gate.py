@@ -137,3 +137,13 @@ def test_says_nothing_without_a_key_vector_of_its_own(encoder: Encoder) -> None:
 def test_parts_of_a_long_text_cover_all_of_it() -> None:
     text = " ".join(f"Sentence number {i} ends." for i in range(200))
     assert " ".join(parts_of(text)[:-1]) == text
+
+
+def test_a_title_ends_no_sentence(encoder: Encoder) -> None:
+    sample = ForgetTarget(
+        "entry 7", kind="sample", samples=("Where was Dr. Ada Holm born? In Rome.",)
+    )
+    gate = QueryGate(build_keys([sample], encoder), encoder)
+    assert gate.judge("Where was Dr. Ada Holm born?").is_refused
+    assert not gate.judge("Where was Dr. Li Tamm seen last in the old town?").is_refused
+    assert parts_of("Where was Dr. Ada Holm born?") == ["Where was Dr. Ada Holm born?"]
