@@ -57,13 +57,7 @@ def clean_mirrors(
     """
     notes: list[str] = []
     wrote = False
-    triggers = [
-        str(sql).lower()
-        for (sql,) in database.execute(
-            "SELECT sql FROM sqlite_master WHERE type = 'trigger' AND lower(tbl_name) = lower(?)",
-            (table.name,),
-        )
-    ]
+    triggers = _triggers(database, table)
     for mirror in mirrors(database):
         if mirror.module not in _FULL_TEXT:
             if mirror.module not in _WITHOUT_ROWS:
@@ -94,6 +88,25 @@ def clean_mirrors(
             wrote = True
             notes.append("samples of ANALYZE (sqlite_stat4) removed; run ANALYZE to have new ones")
     return wrote, notes
+
+
+def is_settled(database: sqlite3.Connection, table: Table, mirror: Mirror) -> bool:
+    """Whether an index holds words of the rows that are there, and of no others.
+
+    Known of an FTS5 index that takes its texts from the table, is kept in step by a trigger,
+    and is merged into one part. Of any other it has to be said that it cannot be told.
+    """
+    return (
+        mirror.module == "fts5"
+        and (mirror.content or "").lower() == table.name.lower()
+        and any(mirror.name.lower() in trigger for trigger in _triggers(database, table))
+        and _is_one_part(database, mirror)
+    )
+
+
+def _triggers(database: sqlite3.Connection, table: Table) -> list[str]:
+    query = "SELECT sql FROM sqlite_master WHERE type = 'trigger' AND lower(tbl_name) = lower(?)"
+    return [str(sql).lower() for (sql,) in database.execute(query, (table.name,))]
 
 
 def rebuild_by_row_number(database: sqlite3.Connection, table: Table) -> None:

@@ -20,7 +20,12 @@ from ragshield.records import Vectors
 from ragshield.stores.leftovers import blocks_of, decoded_surface, file_surface, leftovers
 from ragshield.stores.sqlite import MutableSqliteStore
 from ragshield.stores.sqlite_file import connect, parse, translated
-from ragshield.stores.sqlite_mirrors import clean_mirrors, mirrors, rebuild_by_row_number
+from ragshield.stores.sqlite_mirrors import (
+    clean_mirrors,
+    is_settled,
+    mirrors,
+    rebuild_by_row_number,
+)
 from ragshield.stores.sqlite_pages import UnaccountedError, header, residues
 from ragshield.stores.sqlite_table import DTYPES, Table, find_table, quoted
 
@@ -87,9 +92,9 @@ class SqlitePurge:
         return tuple(found)
 
     def untested(self, url: str) -> tuple[str, ...]:
-        """Full-text indexes: they keep words, front-compressed, not texts."""
-        with _reading(url) as (database, _):
-            found = mirrors(database)
+        """Full-text indexes that may hold words of deleted rows, front-compressed."""
+        with _reading(url) as (database, table):
+            found = [m for m in mirrors(database) if not is_settled(database, table, m)]
         return tuple(
             f"words of full-text index '{mirror.name}': kept singly and front-compressed; the "
             "purge merges them away, a search of bytes cannot tell"
