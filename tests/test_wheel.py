@@ -22,7 +22,19 @@ pytestmark = [
 ]
 
 HOMES = {"attacks/", "defenders/", "corpora/"}
-DATA = {".toml", ".txt", ".typed", ".npy", ".html", ".css", ".js", ".json", ".md", ".safetensors"}
+DATA = {
+    ".toml",
+    ".txt",
+    ".typed",
+    ".npy",
+    ".html",
+    ".css",
+    ".js",
+    ".json",
+    ".md",
+    ".safetensors",
+    ".jsonl",
+}
 
 
 @pytest.fixture(scope="module")

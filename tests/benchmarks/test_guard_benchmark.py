@@ -119,7 +119,8 @@ def test_regimes_that_the_store_does_not_hold_get_no_threshold_from_it(trials) -
 def test_adaptive_attacks_stand_beside_every_defence(trials) -> None:
     rows = scored(trials)
     drawn = {10: [row for row in rows if not row.trial.family]}
-    found = adaptive(trials, Models(rows), drawn, lambda judged: {"n": len(judged)})
+    searched = [t for t in trials if t.family.startswith("adaptive")]
+    found = adaptive(searched, Models(rows), drawn, lambda judged: {"n": len(judged)})
     assert found["none"] == {"n": 8}
     assert set(found) >= {
         "none",
@@ -130,8 +131,6 @@ def test_adaptive_attacks_stand_beside_every_defence(trials) -> None:
         "fused, dataset held out",
         "calibrated on the store, dataset held out",
     }
-    plain = [t for t in trials if not t.family.startswith("adaptive")]
-    assert adaptive(plain, Models(rows), drawn, measured) == {}
 
 
 def test_the_attack_free_cell_counts_the_questions_that_are_attacked(trials) -> None:

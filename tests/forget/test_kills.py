@@ -29,6 +29,7 @@ import resource, signal, sys
 from pathlib import Path
 from ragshield.errors import RagshieldError
 from ragshield.forget import apply_plan, finish
+from ragshield.forget.ending import is_final
 from ragshield.proof import opened_key
 
 folder, final, limit = Path(sys.argv[1]), sys.argv[2] == "final", int(sys.argv[3])
@@ -37,7 +38,8 @@ if limit >= 0:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 print("ready", flush=True)
 try:
-    apply_plan(folder / "plan.json")
+    if not is_final(folder / "plan.json"):
+        apply_plan(folder / "plan.json")
     key, _ = opened_key(folder / "key.pem")
     finish([folder / "plan.json"], final=final, certificate=folder / "c.json", signing_key=key)
 except RagshieldError as error:
