@@ -26,6 +26,7 @@ _READ_CHARS = 4000
 _JOINS = 0.7
 _SHOWN = 0.25
 _RARE_SOURCE = 0.02
+_OF_CAMPAIGN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +186,9 @@ def _similarities(
 
 def _usual(similarity: NDArray[np.float32], known: Sequence[int], rows: NDArray[np.intp]) -> float:
     """Near the top of what unrelated passages reach: their 99th percentile."""
-    rest = similarity[~np.isin(rows, known)]
+    rest = np.sort(similarity[~np.isin(rows, known)])
+    # In a small store the rest of the campaign would be that percentile.
+    rest = rest[: len(rest) - min(_OF_CAMPAIGN, len(rest) // 5)]
     return float(np.quantile(rest, 0.99)) if len(rest) else 0.0
 
 

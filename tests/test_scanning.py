@@ -148,6 +148,8 @@ def test_a_confirmed_passage_leads_to_the_rest_of_its_campaign(poisoned) -> None
     report = scan(poisoned, SCREENS, like=["p60"])
     assert {f.passage_id for f in report.findings} == planted - {"p60"}
     assert {f.detector for f in report.findings} == {"campaign"}
+    assert report.screens == ("campaign",)
+    assert report.seconds_by_screen == {}
     with pytest.raises(UsageError, match="'nobody' is not in the store"):
         scan(poisoned, SCREENS, like=["p60", "nobody"])
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ragshield.campaign import campaign
+from ragshield.campaign import DETECTOR, campaign
 from ragshield.errors import IncompleteError, RagshieldError, UsageError
 from ragshield.protocols import Encoder, Screen, Store, StoreScreen
 from ragshield.ranking import Limit, fused, listed
@@ -68,7 +68,7 @@ def scan(
         false_positive_rate: largest share of honest passages that is listed, (0, 1], as
             far as the store itself tells; see `ragshield.ranking.Limit`.
         like: ids of passages that a person has confirmed as poison. Then only the rest of
-            their campaign is listed (`ragshield.campaign`).
+            their campaign is listed (`ragshield.campaign`), and no screen runs.
         batch_size: passages per read.
         workspace: folder to keep what was read in; None for a temporary one, deleted when
             the report is closed. It holds copies of all texts: treat it as the store.
@@ -125,7 +125,7 @@ def scan(
         workshop = open_engine(engine, workers, n_expected)
         try:
             with one_thread():
-                recall, able = run.compared(snapshot, chosen, workshop)
+                recall, able = run.compared(snapshot, () if like else chosen, workshop)
                 findings = run.screened(snapshot, able, workshop, fresh)
         finally:
             if workshop is not engine:
@@ -146,7 +146,7 @@ def scan(
         problem="; ".join(run.problems) or None,
         notes=tuple(run.notes),
         seconds=time.perf_counter() - run.started,
-        screens=tuple(run.finished),
+        screens=(DETECTOR,) if like else tuple(run.finished),
         threshold=threshold,
         alert_budget=alert_budget,
         false_positive_rate=false_positive_rate,
@@ -299,7 +299,9 @@ def _shown(
     rows = _rows(snapshot, findings)
     ranking = fused(findings, n, rows.__getitem__)
     if like:
-        ranking = campaign(snapshot, _confirmed(snapshot, like), ranking)
+        # Not told who else the screens accuse: what resembles the campaign only in its style
+        # is mostly honest in a large store.
+        ranking = campaign(snapshot, _confirmed(snapshot, like))
         rows = _rows(snapshot, ranking)
         ranking = fused(ranking, n, rows.__getitem__)
     if fresh is not None:
