@@ -57,9 +57,8 @@ def disk_full(
             and end["bytes"] == 0
         )
         how = "refused" if "refused" in first else "done" if "value" in first else "failed"
-        said = str(first.get("refused") or first.get("failed") or "")[-300:].replace(
-            str(work), "FOLDER"
-        )
+        said = str(first.get("refused") or first.get("failed") or "")
+        said = said.replace(str(work), "FOLDER")[-300:]
         if not good or how == "failed":
             print("disk full", limit, how, said, after, end, flush=True)
         rows.append({"limit": limit, "how": how, "said": said, "good": good})
