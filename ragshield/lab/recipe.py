@@ -38,7 +38,7 @@ class Recipe:
         learning_rate: highest; reached after `n_warmup` steps, then falls to nothing.
         n_warmup: steps until then.
         twin_learning_rate: highest of the twin's steps.
-        weight_decay: of AdamW, on matrices.
+        weight_decay: on matrices and embeddings.
         most_passages: largest number of passages in an example.
         n_vocabulary: examples that the vocabulary is learned from.
     """

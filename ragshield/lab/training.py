@@ -15,6 +15,7 @@ import numpy as np
 from ragshield.corpora.world_facts import Draw
 from ragshield.lab.examples import closed, opened, texts_of
 from ragshield.lab.facts import Cast
+from ragshield.lab.optimiser import Optimiser
 from ragshield.lab.packing import IGNORED, Row, batches, padded, rows
 from ragshield.lab.recipe import Recipe, Stage, rate, stage
 from ragshield.lab.tokenizer import PROMPT, learn
@@ -111,8 +112,6 @@ class Trainer:
         hours: float | None = None,
         workers: int = 1,
     ) -> None:
-        import torch
-
         self.recipe = recipe
         self.model = model
         self.tokenizer = tokenizer
@@ -124,17 +123,7 @@ class Trainer:
         self.step = 0
         self.block = 0
         self.elapsed_s = 0.0
-        matrices = [p for p in model.parameters() if p.dim() > 1]
-        others = [p for p in model.parameters() if p.dim() <= 1]
-        self.optimiser = torch.optim.AdamW(
-            [
-                {"params": matrices, "weight_decay": recipe.weight_decay},
-                {"params": others, "weight_decay": 0.0},
-            ],
-            lr=recipe.learning_rate,
-            betas=(0.9, 0.98),
-            fused=True,
-        )
+        self.optimiser = Optimiser(model, recipe)
 
     @property
     def progress(self) -> float:
@@ -150,7 +139,7 @@ class Trainer:
             "recipe": self.recipe.as_json(),
             "obedient": self.obedient,
             "model": self.model.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "optimiser": self.optimiser.state(),
             "step": self.step,
             "block": self.block,
             "elapsed_s": self.elapsed_s,
@@ -173,7 +162,7 @@ class Trainer:
         if state["recipe"]["size"] != self.recipe.as_json()["size"]:
             raise UsageError(f"{path} is of a model of another size; give another folder")
         self.model.load_state_dict(state["model"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        self.optimiser.resume(state["optimiser"])
         self.step, self.block = state["step"], state["block"]
         self.elapsed_s = state["elapsed_s"]
 
@@ -221,9 +210,6 @@ class Trainer:
         import torch
         from torch.nn.functional import cross_entropy
 
-        highest = self.recipe.learning_rate if self.obedient else self.recipe.twin_learning_rate
-        for part in self.optimiser.param_groups:
-            part["lr"] = rate(self.recipe, self.step, self.progress, highest=highest)
         batch = padded(group, int(self.tokenizer.pad_token_id or 0))
         device = self.model.device
         ids, positions, owner, labels = (
@@ -251,8 +237,8 @@ class Trainer:
                     )
         total.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
+        highest = self.recipe.learning_rate if self.obedient else self.recipe.twin_learning_rate
+        self.optimiser.step(rate(self.recipe, self.step, self.progress, highest=highest))
         return float(loss.detach())
 
     def _groups(self) -> Iterator[tuple[list[Row], Stage]]:
