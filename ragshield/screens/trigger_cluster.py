@@ -16,7 +16,7 @@ from ragshield.records import Action, Batch, Finding, Passage
 from ragshield.screens.apart import Apart, Cluster, clusters, least_gap, standing_apart
 from ragshield.screens.groups import group_id
 from ragshield.screens.whole import judge_batch
-from ragshield.text import content_words
+from ragshield.text import content_words, words
 
 MIN_SHOWN = 0.25
 """Findings below this suspicion are not worth a line."""
@@ -25,6 +25,7 @@ TAXONOMY = ("AML.T0066", "AML.T0051.002", "LLM04:2025", "LLM08:2025", "LLM05:202
 """MITRE ATLAS Retrieval Content Crafting, Triggered Prompt Injection; OWASP, with the year."""
 
 _READ_CHARS = 4000
+_RUN = 10
 _WORD = re.compile(r"\w+")
 
 
@@ -36,11 +37,15 @@ class _Phrase:
         words: shared words that are no names and that the surrounding texts lack.
         elsewhere: mean share of the other words that two members have in common, [0, 1].
         n_other: mean number of other words.
+        portion: mean share of a text's words that the others have too, [0, 1].
+        verbatim: mean share of their runs of ten words that two members have in common, [0, 1].
     """
 
     words: tuple[str, ...]
     elsewhere: float
     n_other: float
+    portion: float
+    verbatim: float
 
 
 class TriggerCluster:
@@ -50,9 +55,10 @@ class TriggerCluster:
     and far from honest passages (uniqueness); so do passages optimised for one group of
     trigger words or for one question. In the store they are a small set of rows whose
     neighbours are one another, with a gap to the next passage, and whose words differ but
-    for the trigger. Names do not count as a phrase: passages about one person are honest.
-    The suspicion is 0.5 for about four shared words that the passages around lack; one in
-    a hundred honest tight clusters has as many.
+    for the trigger. Names do not count as a phrase: passages about one person are honest;
+    so are texts that share long runs of words or most of what they say (editions of one
+    page, chunks that overlap). The suspicion is 0.5 for about four shared words that the
+    passages around lack; one in two hundred honest tight clusters has as many.
 
     Source: Chen et al., AgentPoison, NeurIPS 2024, arXiv 2407.12784 (uniqueness and
     compactness); Xue et al., BadRAG, arXiv 2406.00083.
@@ -130,7 +136,10 @@ def _suspicion(phrase: _Phrase) -> float:
     shared = float(np.interp(len(phrase.words), (1, 2, 4, 6, 9), (0, 0.25, 0.6, 0.85, 0.95)))
     differ = float(np.interp(phrase.elsewhere, (0.12, 0.3), (1, 0.2)))
     # Titles of a series are all phrase: the texts must say something besides.
-    return shared * differ * float(np.interp(phrase.n_other, (1, 4), (0, 1)))
+    besides = float(np.interp(phrase.n_other, (1, 4), (0, 1)))
+    # Editions and chunks of one page share most of what they say, word for word.
+    besides *= float(np.interp(phrase.portion, (0.5, 0.7), (1, 0.1)))
+    return shared * differ * besides * float(np.interp(phrase.verbatim, (0.2, 0.45), (1, 0.1)))
 
 
 def _around(snapshot: Snapshot, cluster: Cluster) -> list[set[str]]:
@@ -141,8 +150,8 @@ def _around(snapshot: Snapshot, cluster: Cluster) -> list[set[str]]:
 
 def _phrase(passages: Sequence[Passage], around: Sequence[set[str]]) -> _Phrase:
     texts = [p.text[:_READ_CHARS] for p in passages]
-    words = [set(content_words(text)) for text in texts]
-    counts = Counter(word for found in words for word in found)
+    held = [set(content_words(text)) for text in texts]
+    counts = Counter(word for found in held for word in found)
     shared = {word for word, n in counts.items() if n >= 0.8 * len(texts)}
     named: Counter[str] = Counter()
     seen: Counter[str] = Counter()
@@ -157,6 +166,25 @@ def _phrase(passages: Sequence[Passage], around: Sequence[set[str]]) -> _Phrase:
         if 2 * named[word] < seen[word]
         and sum(1 for other in around if word in other) <= 0.1 * len(around)
     )
-    rest = [found - shared for found in words]
-    overlap = [len(a & b) / max(1, min(len(a), len(b))) for a, b in combinations(rest, 2)]
-    return _Phrase(tuple(own), float(np.mean(overlap)), float(np.mean([len(r) for r in rest])))
+    rest = [found - shared for found in held]
+    portion = [len(found & shared) / max(1, len(found)) for found in held]
+    return _Phrase(
+        tuple(own),
+        elsewhere=_overlap(rest),
+        n_other=float(np.mean([len(r) for r in rest])),
+        portion=float(np.mean(portion)),
+        verbatim=_overlap([_runs(text) for text in texts]),
+    )
+
+
+def _runs(text: str) -> set[str]:
+    """Its runs of ten words; a text that is shorter has none."""
+    own = words(text)
+    return {" ".join(own[i : i + _RUN]) for i in range(len(own) - _RUN + 1)}
+
+
+def _overlap(sets: Sequence[set[str]]) -> float:
+    """Mean share of the smaller of two sets that the other has too."""
+    return float(
+        np.mean([len(a & b) / max(1, min(len(a), len(b))) for a, b in combinations(sets, 2)])
+    )

@@ -54,6 +54,18 @@ def test_passages_about_one_name_are_not_a_trigger(word_encoder) -> None:
     assert TriggerCluster().screen(batch(texts, word_encoder)) == []
 
 
+def test_editions_of_one_page_are_no_trigger(word_encoder) -> None:
+    rng = np.random.default_rng(9)
+    page = " ".join(f"{word} fallow" for word in rng.choice(vocabulary(), 20, replace=False))
+    texts = plain() + [f"{' '.join(rng.choice(vocabulary(), 24))} {page}" for _ in range(5)]
+    assert TriggerCluster().screen(batch(texts, word_encoder)) == []
+    shuffled = [
+        f"{' '.join(rng.choice(vocabulary(), 24))} {' '.join(rng.permutation(page.split()))}"
+        for _ in range(5)
+    ]
+    assert len(TriggerCluster().screen(batch(plain() + shuffled, word_encoder))) == 5
+
+
 def test_passages_that_say_the_same_are_left_to_near_duplicates(word_encoder) -> None:
     rng = np.random.default_rng(3)
     said = [*rng.choice(vocabulary(), 8), *TRIGGER.split()]
