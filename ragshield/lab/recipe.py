@@ -86,7 +86,7 @@ def stage(recipe: Recipe, progress: float) -> Stage:
         recipe: of the run.
         progress: [0, 1], share of the run that is done.
     """
-    level = min(1.0, max(min(0.25, progress), (progress - 0.65) / 0.3))
+    level = min(1.0, max(min(0.25, progress), (progress - 0.45) / 0.45))
     return Stage(
         most=1 + round((recipe.most_passages - 1) * level),
         short=0.7 - 0.45 * level,
