@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -40,9 +41,11 @@ PIECE = 5
 """Words of a run by which a sample is known again."""
 
 _TYPO_LETTERS = 5
+_SPELLED_LETTERS = 4
 _SAMPLE_SENTENCES = 12
 _TEXT_WORDS = 5
 _MOST_NEIGHBOUR_ROWS = 20_000
+_HYPHEN = re.compile(r"(?<=\w)['\u2019\-\u2010\u2011](?=\w)")
 
 
 def build_keys(
@@ -151,9 +154,14 @@ def _marks(
     stated = _counted(facts, targets, benign, keyed)
     for j, (i, fact) in enumerate(facts):
         for phrase in phrases_of(fact, targets[i].names):
-            run_hash = keyed.run(phrase)
-            mark = Mark.TELLING if _is_telling(phrase) else Mark.VALUE
-            yield run_hash, Mark.SHARED if stated[run_hash] else mark, len(phrase), j
+            mark = Mark.TELLING if _is_telling(phrase.words) else Mark.VALUE
+            if stated[keyed.run(phrase.words)]:
+                mark = Mark.SHARED
+            for words in (phrase.words, *phrase.spellings):
+                yield keyed.run(words), mark, len(words), j
+            if len(phrase.joined) >= _SPELLED_LETTERS:
+                letters = tuple(phrase.joined)
+                yield keyed.run(letters), Mark.SPELLED, len(letters), j
     yield from _piece_marks(targets, benign, keyed)
 
 
@@ -165,6 +173,9 @@ def _name_marks(
     mark = Mark.COMMON_NAME if is_common else Mark.NAME
     yield keyed.run(run), mark, len(run), i
     joined = "".join(run)
+    unhyphened = words_of(_HYPHEN.sub("", name))
+    if unhyphened != run:
+        yield keyed.run(unhyphened), mark, len(unhyphened), i
     if len(run) > 1:
         # The other way round, or with any part of it first: "Lindqvist, Ada".
         turned = (run[::-1], run[1:] + run[:1], run[-1:] + run[:-1])
@@ -226,7 +237,7 @@ def _counted(
     owners: dict[int, set[int]] = {}
     for i, fact in facts:
         for phrase in phrases_of(fact, targets[i].names):
-            owners.setdefault(keyed.run(phrase), set()).add(i)
+            owners.setdefault(keyed.run(phrase.words), set()).add(i)
     stated: Counter[int] = Counter({run: 1 for run, of in owners.items() if len(of) > 1})
     lengths = range(1, LONGEST + 1)
     for text in benign:

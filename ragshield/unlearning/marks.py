@@ -37,9 +37,11 @@ class Mark(IntEnum):
     """A name's letters one by one, without blanks."""
     SHARED = 10
     """A phrase of a fact that is said of others too."""
+    SPELLED = 11
+    """A phrase's letters one by one, without blanks."""
 
 
-OWNED_BY_FACT = frozenset({Mark.VALUE, Mark.TELLING, Mark.SHARED})
+OWNED_BY_FACT = frozenset({Mark.VALUE, Mark.TELLING, Mark.SHARED, Mark.SPELLED})
 """Marks whose owner is a row of the facts, not of the targets."""
 
 UNOWNED = frozenset({Mark.NEIGHBOUR})

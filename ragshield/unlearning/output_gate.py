@@ -141,16 +141,20 @@ class OutputGate:
         if not leaks:
             return text, ()
         # What a sentence says of "he" belongs to the one who was named before.
+        parts = whole_sentences(text)[:_MOST_SENTENCES]
         kept: list[str] = []
         tainted = False
-        for sentence in whole_sentences(text)[:_MOST_SENTENCES]:
+        for sentence in parts:
             tainted = bool(self.leaks(sentence, focus, audience)) or (
                 tainted and _goes_on(sentence)
             )
             if not tainted:
                 kept.append(sentence)
         rest = " ".join(kept)
-        if not any(c.isalnum() for c in rest) or self.leaks(rest, focus, audience):
+        # What no sentence tells by itself, all of them do; lines may spell what words do not.
+        if len(kept) == len(parts) or not any(c.isalnum() for c in rest):
+            return None, tuple(leaks)
+        if any(self.leaks(sep.join(kept), focus, audience) for sep in (" ", "\n")):
             return None, tuple(leaks)
         return rest, tuple(leaks)
 

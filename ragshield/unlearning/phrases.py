@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from ragshield.forget_set import Fact
 from ragshield.text import STOP_WORDS, sentences
-from ragshield.unlearning.spelling import words_of
+from ragshield.unlearning.spelling import skeleton, unleeted, words_of
 
 LONGEST = 6
 """Content words of a phrase that is matched whole; longer ones are matched by their parts."""
 
+_SOUNDS = 4
 _MONTHS = (
     "january february march april may june july august september october november december"
 ).split()
@@ -31,6 +33,8 @@ _COUNTS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
     "fifteen sixteen seventeen eighteen nineteen twenty"
 ).split()
+_TENS = "zero ten twenty thirty forty fifty sixty seventy eighty ninety".split()
+_YEAR = re.compile(r"(?:1[0-9]|20)\d{2}")
 
 
 def whole_sentences(text: str) -> list[str]:
@@ -50,11 +54,37 @@ def content(words: Sequence[str]) -> list[str]:
     return kept or list(words)
 
 
-def phrases_of(fact: Fact, names: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """Runs of content words, each of which gives the fact away; none twice.
+class Phrase(NamedTuple):
+    """What gives a fact away.
 
-    The value in its usual spellings; of a value longer than a phrase, and of the statement,
-    the quoted, capitalised and numeric parts that are no part of the target's names.
+    Attributes:
+        words: folded content words, a run of which is looked for.
+        joined: all its words as one, for where they are written without blanks.
+    """
+
+    words: tuple[str, ...]
+    joined: str
+
+    @property
+    def spellings(self) -> tuple[tuple[str, ...], ...]:
+        """Other runs that are the same phrase: joined, with letters for digits, by sound."""
+        found: dict[tuple[str, ...], None] = {}
+        if len(self.words) > 1:
+            found[(self.joined,)] = None
+        plain = tuple(unleeted(word) for word in self.words)
+        if any(any(c.isdigit() for c in word) for word in self.words) and len(self.joined) > 4:
+            found[plain] = None
+        sounds = tuple(f"~{skeleton(word)}" for word in self.words)
+        if sum(map(len, sounds)) - len(sounds) >= _SOUNDS and all(len(s) > 1 for s in sounds):
+            found[sounds] = None
+        return tuple(found)
+
+
+def phrases_of(fact: Fact, names: Sequence[str]) -> Iterator[Phrase]:
+    """Phrases, each of which gives the fact away; none twice.
+
+    The value in its usual spellings; of a value longer than a phrase the quoted, capitalised
+    and numeric parts that are no part of the target's names.
     """
     own = {word for name in names for word in words_of(name)}
     seen: set[tuple[str, ...]] = set()
@@ -62,10 +92,11 @@ def phrases_of(fact: Fact, names: Sequence[str]) -> Iterator[tuple[str, ...]]:
     whole = [fact.value, *_dates(fact.value), *_counts(fact.value)] if short else []
     texts = [text for text in (fact.value if not short else "",) if text]
     for phrase in (*whole, *(part for text in texts for part in telling_parts(text))):
-        run = tuple(content(words_of(phrase)))
+        every = words_of(phrase)
+        run = tuple(content(every))
         if run and run not in seen and not own.issuperset(run):
             seen.add(run)
-            yield run
+            yield Phrase(run, "".join(every))
 
 
 def telling_parts(text: str) -> Iterator[str]:
@@ -133,7 +164,33 @@ def _counts(text: str) -> Iterator[str]:
         yield str(_COUNTS.index(plain))
     elif plain.isascii() and plain.isdigit() and int(plain) < len(_COUNTS):
         yield _COUNTS[int(plain)]
+    elif _YEAR.fullmatch(plain):
+        yield from _year(plain)
     elif re.fullmatch(r"\d{1,3}(?:,\d{3})+", plain):
         yield plain.replace(",", "")
     elif re.fullmatch(r"\d{4,}", plain):
         yield f"{int(plain):,}"
+
+
+def _year(year: str) -> Iterator[str]:
+    """A year in words, and digit by digit."""
+    first, last = int(year[:2]), int(year[2:])
+    hundreds, rest = _below_hundred(first), _below_hundred(last)
+    if last == 0:
+        yield f"{hundreds} hundred" if first % 10 else f"{_COUNTS[first // 10]} thousand"
+    elif last < 10:
+        yield f"{hundreds} oh {rest}"
+        yield f"{hundreds} hundred and {rest}"
+    else:
+        yield f"{hundreds} {rest}"
+        yield f"{hundreds} hundred and {rest}"
+    if first == 20 and last:
+        yield f"two thousand and {rest}"
+    yield " ".join(_COUNTS[int(digit)] for digit in year)
+
+
+def _below_hundred(number: int) -> str:
+    if number < len(_COUNTS):
+        return _COUNTS[number]
+    tens, ones = divmod(number, 10)
+    return f"{_TENS[tens]} {_COUNTS[ones]}" if ones else _TENS[tens]

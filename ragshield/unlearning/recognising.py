@@ -23,7 +23,9 @@ QUOTED = 4
 
 _NAMES = (Mark.NAME, Mark.COMMON_NAME, Mark.JOINED)
 _PIECES = 2
-_SCRAMBLED = frozenset({"first letters of lines", "first letters of words", "letters apart"})
+_MOST_LETTERS = 2000
+_INITIALS = frozenset({"first letters of lines", "first letters of words", "last letters of words"})
+_SCRAMBLED = _INITIALS | {"letters apart"}
 
 
 class Seen(NamedTuple):
@@ -107,12 +109,26 @@ class Recogniser:
         """All phrases of facts that a text holds, also hidden in other spellings."""
         found = dict.fromkeys(self._told(text, "states it"))
         for how, view in views(text):
-            if how in _SCRAMBLED and how != "letters apart":
-                continue
-            for told in self._told(view, f"states it in {how}"):
+            hidden = [] if how in _INITIALS else [*self._told(view, f"states it in {how}")]
+            if how in _SCRAMBLED:
+                hidden += self._spelled_out(view, f"states it in {how}")
+            if how == "another alphabet":
+                hidden += self._sounds(view, f"states it in {how}")
+            for told in hidden:
                 if not any(told.fact == other.fact for other in found):
                     found[told] = None
         return list(found)
+
+    def _spelled_out(self, view: str, how: str) -> Iterable[Told]:
+        letters = self._hashes.words([c for c in view.casefold() if c.isalnum()][:_MOST_LETTERS])
+        for value in self.keys.marks.find(letters, (Mark.SPELLED,), self._hashes):
+            yield Told(value.owner, Strength.VALUE, how)
+
+    def _sounds(self, view: str, how: str) -> Iterable[Told]:
+        words = content([token.word for token in tokens(view)])
+        sounds = self._hashes.words([f"~{skeleton(word)}" for word in words])
+        for value in self.keys.marks.find(sounds, tuple(_STRENGTHS), self._hashes):
+            yield Told(value.owner, _STRENGTHS[value.mark], how, value.end - value.start)
 
     def passages(self, text: str) -> dict[int, int]:
         """How many runs of words of its samples a text has, for each target."""
@@ -191,10 +207,12 @@ class Recogniser:
 
     def _hidden(self, how: str, view: str, stay: Sequence[Found]) -> Iterable[Seen]:
         if how in _SCRAMBLED:
-            letters = self._hashes.words([c for c in view.casefold() if c.isalnum()][:2000])
+            letters = self._hashes.words(
+                [c for c in view.casefold() if c.isalnum()][:_MOST_LETTERS]
+            )
             for name in self.keys.marks.find(letters, (Mark.LETTERS,), self._hashes):
                 yield Seen(name.owner, True, f"names it in {how}")
-        if how.startswith("first letters"):
+        if how in _INITIALS:
             return
         read = tokens(view)
         runs = self._hashes.words([token.word for token in read])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import codecs
 import re
 import tomllib
@@ -13,18 +11,18 @@ from functools import cache, lru_cache
 from importlib.resources import files
 from typing import NamedTuple
 
-from ragshield.text import words
+from ragshield.text import STOP_WORDS, words
+from ragshield.unlearning.decoding import decoded, shifted, unescaped
 
 _LONGEST = 40_000
-_MOST_VIEWS = 24
-_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{8,}={0,2}")
-_HEX = re.compile(r"(?:(?:0x|\\x|%)?[0-9a-fA-F]{2}[ ,:]?){4,}")
-_CODES = re.compile(r"(?:\b\d{2,3}\b[ ,;-]*){4,}")
-_BITS = re.compile(r"(?:\b[01]{8}\b[ ,]*){3,}")
-_SPACED = re.compile(r"(?<!\w)(?:\w[ ._*|\-\u00b7/+~]{1,3}){3,}\w(?!\w)")
+_MOST_VIEWS = 64
+_INSIDE = re.compile(r"(?<=[^\W_])['\u2019\-\u2010\u2011\u2013./\\:]+(?=[^\W_])")
+_SPACED = re.compile(r"(?<!\w)(?:\w[\s._*|\-\u00b7/+~,;:>]{1,4}){3,}\w(?!\w)")
 _TAG = re.compile(r"</?[a-zA-Z][^<>]{0,80}>|[*_`~|\u00ad]+")
 _LINE_START = re.compile(r"^[\s\d.)*\-\u2022#>]*(\w)", re.MULTILINE)
-_MORSE = re.compile(r"(?:[.\-\u2212\u2013]{1,5}[ /|]+){3,}[.\-\u2212\u2013]{1,5}")
+
+
+_ENCODED = frozenset({"Base64", "Base32", "hexadecimal", "bits", "character codes", "escapes"})
 
 
 class Token(NamedTuple):
@@ -70,19 +68,31 @@ def shown(text: str) -> str:
     return "".join(c for c in plain if unicodedata.category(c) not in ("Cf", "Co"))
 
 
-def views(text: str) -> Iterator[tuple[str, str]]:
+@lru_cache(maxsize=256)
+def views(text: str) -> tuple[tuple[str, str], ...]:
     """Other ways to read a text in which words may be hidden, with how they were hidden.
 
-    Look-alike letters, letters for digits, letters apart, mark-up inside words, ROT13,
-    reversed text, Base64, hexadecimal, character codes, bits, Morse code, and the first
-    letters of lines, sentences and words. Only what differs from the text is given.
+    Escapes undone; look-alike letters, letters for digits, letters apart, mark-up and hyphens
+    inside words, shifted and reversed alphabets, reversed text and words, Base64 and the
+    like, codes, Morse and spelling alphabets, each also under another once; and the first
+    letters of lines and words. Only what differs from the text is given.
     """
-    text = shown(text[:_LONGEST])
-    seen = {text}
-    for how, view in _candidates(text):
-        if view and view not in seen and len(seen) <= _MOST_VIEWS:
-            seen.add(view)
-            yield how, view
+    text = text[:_LONGEST]
+    plain = shown(text)
+    seen = {plain}
+    found: list[tuple[str, str]] = []
+    bare = shown(unescaped(plain))
+    todo = [("escapes", bare, 0)] if bare != plain else []
+    todo += [(how, view, 0) for how, view in _candidates(bare)]
+    for how, view, depth in todo:
+        if not view or view in seen or len(seen) > _MOST_VIEWS:
+            continue
+        seen.add(view)
+        found.append((how, view))
+        if depth == 0 and how in _ENCODED:
+            # What was decoded may have been hidden before it was encoded.
+            todo += [(how, inner, 1) for _, inner in _candidates(shown(unescaped(view)))]
+    return tuple(found)
 
 
 def romanised(text: str) -> str:
@@ -90,6 +100,11 @@ def romanised(text: str) -> str:
     if text.isascii():
         return text
     return "".join(c if c.isascii() else _sound(c) for c in shown(text))
+
+
+def unleeted(word: str) -> str:
+    """A word with the letters that its digits may stand for."""
+    return word.translate(_leet())
 
 
 def skeleton(word: str) -> str:
@@ -116,72 +131,39 @@ def _candidates(text: str) -> Iterator[tuple[str, str]]:
         yield "look-alike letters", alike
         yield "look-alike letters and digits", alike.translate(_leet())
         yield "another alphabet", romanised(text)
-    bare = _TAG.sub("", text)
-    yield "mark-up inside words", bare
+    yield "mark-up inside words", _TAG.sub("", text)
+    yield "marks inside words", _INSIDE.sub("", text)
     if any(c.isdigit() or c in "@$!|" for c in text):
         yield "digits for letters", text.translate(_leet())
+        if "1" in text:
+            yield "digits for letters", text.replace("1", "l").translate(_leet())
     if _SPACED.search(text):
         yield "letters apart", _together(text)
     yield "reversed text", text[::-1]
+    yield "reversed words", _WORDS.sub(lambda match: match.group()[::-1], text)
     yield "ROT13", codecs.encode(text, "rot13")
-    yield from _decoded(text)
+    yield from decoded(text)
     lines = "".join(_LINE_START.findall(text))
     if len(lines) >= 3:
         yield "first letters of lines", lines
-    firsts = "".join(word[0] for word in words(text))
+    read = words(text)
+    firsts = "".join(word[0] for word in read)
     if len(firsts) >= 3:
         yield "first letters of words", firsts
-
-
-def _decoded(text: str) -> Iterator[tuple[str, str]]:
-    for match in list(_BASE64.finditer(text))[:8]:
-        yield "Base64", _printable(_base64(match.group()))
-    for match in list(_HEX.finditer(text))[:4]:
-        digits = re.sub(r"0x|\\x|[^0-9a-fA-F]", "", match.group())
-        yield "hexadecimal", _printable(_unhexed(digits))
-    for match in list(_BITS.finditer(text))[:4]:
-        yield "bits", _printable(bytes(int(b, 2) for b in re.findall(r"[01]{8}", match.group())))
-    for match in list(_CODES.finditer(text))[:4]:
-        codes = [int(n) for n in re.findall(r"\d+", match.group())]
-        if all(32 <= code < 127 for code in codes):
-            yield "character codes", "".join(map(chr, codes))
-    for match in list(_MORSE.finditer(text))[:2]:
-        marks = re.split(r"[ ]+", re.sub(r"[\u2212\u2013]", "-", match.group().strip()))
-        yield "Morse code", "".join(_morse().get(m, " ") for m in marks)
+        yield "last letters of words", "".join(word[-1] for word in read)
+    if not STOP_WORDS.intersection(read):
+        # No sentence: a value by itself, or words that are none yet.
+        yield from shifted(text)
 
 
 def _together(text: str) -> str:
     """Letters that stand apart, joined; two separators or more part words."""
 
     def joined(match: re.Match[str]) -> str:
-        parts = re.split(r"[ ]{2,}|\s[/|]\s", match.group())
+        parts = re.split(r"[ ]{2,}|[ ]?[-_.*|/][ ]+[-_.*|/]?|\s[/|]\s", match.group())
         return " ".join(re.sub(r"[\W_]", "", part) for part in parts)
 
     return _SPACED.sub(joined, text)
-
-
-def _base64(text: str) -> bytes:
-    bare = text.rstrip("=").replace("-", "+").replace("_", "/")
-    try:
-        return base64.b64decode(bare + "=" * (-len(bare) % 4))
-    except (binascii.Error, ValueError):
-        return b""
-
-
-def _unhexed(digits: str) -> bytes:
-    try:
-        return bytes.fromhex(digits[: len(digits) // 2 * 2])
-    except ValueError:
-        return b""
-
-
-def _printable(raw: bytes) -> str:
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return ""
-    readable = sum(c.isalnum() or c in " .,'-" for c in text)
-    return text if len(text) >= 3 and readable >= 0.8 * len(text) else ""
 
 
 def _folded(word: str) -> str:
@@ -257,8 +239,3 @@ def _lookalikes() -> dict[int, str]:
 @cache
 def _leet() -> dict[int, str]:
     return str.maketrans(_spellings()["leet"])
-
-
-@cache
-def _morse() -> dict[str, str]:
-    return {code: letter for letter, code in _spellings()["morse"].items()}
