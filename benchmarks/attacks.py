@@ -4,7 +4,8 @@ Usage: python benchmarks/attacks.py [--quick] [--only NAME ...] [--keep JSON] [-
 
 150 real questions with their golden passages in a store of more than 20,000 real ones,
 and 150 questions of the bundled world in the same store. All poison of an attack is
-planted at once; the reader is given the five nearest passages.
+planted at once; the reader is given the five nearest passages. A run that broke off is
+taken up again by the same command while the code is the same.
 """
 
 from __future__ import annotations
@@ -16,14 +17,17 @@ import os
 import platform
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from attacks_fluency import Fluency
-from attacks_measures import Measure, crafted, in_parts
+from attacks_llm import calls
+from attacks_measures import Made, Measure, crafted, crafted_for_many, in_parts, triggered
 from attacks_report import markdown
+from attacks_rows import Rows, commit
 from attacks_scan import BUDGET, TOGETHER, scanned
-from attacks_store import Aim, PlantedStore, built
+from attacks_store import SETS, Aim, PlantedStore, built
 from attacks_variants import Variant, variants
 from guard_data import DevData, data_folder, embedder
 
@@ -31,6 +35,7 @@ from ragshield import registry
 from ragshield.errors import RagshieldError
 from ragshield.files import check_writable, writing
 from ragshield.protocols import Attack
+from ragshield.readers.lab import LabReader
 from ragshield.records import Passage, Spec
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -55,6 +60,9 @@ class Bench:
         self.embed = embedder(cache / "attack-vectors.sqlite")
         fluency = Fluency([p.text for p in self.store.passages[: self.n_real]])
         self.measure = Measure(self.store, self.embed, fluency)
+        self.in_lab = Measure(self.store, self.embed, fluency, LabReader())
+        self._lots: dict[str, Made] = {}
+        """Poison with triggers, which is asked for with them and without."""
 
     def none(self) -> dict[str, Any]:
         """Without attack: answers, the guard, the scan."""
@@ -62,24 +70,43 @@ class Bench:
         found["real"] |= self._scanned([])
         return found
 
+    def none_in_lab(self) -> dict[str, Any]:
+        """Without attack, answered by the lab's model."""
+        return self.in_lab.none(self.aims, SETS[1:]) | {"failures": []}
+
     def run(self, variant: Variant) -> dict[str, Any]:
         """What a variant does, or why it was not run."""
         try:
-            attack: Attack = registry.build(
-                Spec("attack", variant.name, variant.params),
-                retriever=self.store,
-                encoder=self.store.encoder,
-            )
+            made = self._crafted(variant)
         except (RagshieldError, ImportError) as error:
             return {"not_run": str(error).splitlines()[0]}
-        made = crafted(attack, self.aims, self.store, seconds=self.seconds)
         if not made.aims:
             return {"not_run": made.failures[0]}
-        found = self.measure.all(made)
+        found = (self.in_lab if variant.reader == "lab" else self.measure).all(made)
         if "real" in found:
             n = 4 if self.quick else N_SCANNED
             found["real"] |= self._scanned(list(in_parts(made, "real", n)))
         return found | {"failures": made.failures}
+
+    def _crafted(self, variant: Variant) -> Made:
+        if variant.aims == "target":
+            aims = [a for a in self.aims if a.set == SETS[1] or not variant.world_only]
+            return crafted(self._built(variant), aims, self.store, seconds=self.seconds)
+        key = f"{variant.name} {variant.params}"
+        if key not in self._lots:
+            self._lots[key] = crafted_for_many(
+                lambda questions: self._built(variant, questions=questions), self.aims, self.store
+            )
+        return triggered(self._lots[key]) if variant.aims == "trigger" else self._lots[key]
+
+    def _built(self, variant: Variant, **more: Any) -> Attack:
+        params = variant.params | more
+        if self.quick and "budget" in params:
+            params["budget"] = 60
+        attack: Attack = registry.build(
+            Spec("attack", variant.name, params), retriever=self.store, encoder=self.store.encoder
+        )
+        return attack
 
     def _scanned(self, groups: list[list[Passage]]) -> dict[str, Any]:
         n_real = min(self.n_real, QUICK_SCANNED) if self.quick else self.n_real
@@ -90,6 +117,7 @@ def environment(bench: Bench) -> dict[str, Any]:
     """What the numbers were measured on."""
     return {
         "python": platform.python_version(),
+        "commit": commit(),
         "n_cores": os.cpu_count(),
         "threads": os.environ.get("OMP_NUM_THREADS", "all"),
         "n_real": bench.n_real,
@@ -112,28 +140,29 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="folder for attacks.md and attacks.json")
     arguments = parser.parse_args()
     if arguments.seconds is None:
-        arguments.seconds = 1.5 if arguments.quick else 90.0
+        arguments.seconds = 1.5 if arguments.quick else 60.0
     # A quick or partial run is no result to commit.
-    partial = arguments.quick or (arguments.only and not arguments.keep)
-    folder = ROOT / ".cache" / "attack-results" if partial else ROOT / "benchmarks" / "results"
+    in_part = arguments.quick or (arguments.only and not arguments.keep)
+    folder = ROOT / ".cache" / "attack-results" if in_part else ROOT / "benchmarks" / "results"
     folder = arguments.out or folder
     folder.mkdir(parents=True, exist_ok=True)
     check_writable(folder / "attacks.json")
-    unfinished = ROOT / ".cache" / "attack-results" / "unfinished"
-    unfinished.mkdir(parents=True, exist_ok=True)
     logging.getLogger("ragshield").setLevel(logging.ERROR)
     bench = Bench(arguments)
+    rows = Rows(ROOT / ".cache" / "attack-results" / "rows", environment(bench))
     results: dict[str, Any] = {"environment": environment(bench), "attacks": {}}
     if arguments.keep:
         results["attacks"] = json.loads(arguments.keep.read_text(encoding="utf-8"))["attacks"]
-    results["none"] = bench.none()
-    for variant in variants(arguments.only):
+    results["none"] = rows.kept("none", bench.none)
+    results["llm"] = rows.kept("llm", lambda: calls(bench.aims[: 4 if bench.quick else 40]))
+    chosen = list(variants(arguments.only))
+    if any(variant.reader == "lab" for variant in chosen):
+        results["attacks"]["none, reader: lab"] = rows.kept("none in lab", bench.none_in_lab)
+    for variant in chosen:
         start = time.perf_counter()
-        results["attacks"][variant.label] = bench.run(variant)
+        results["attacks"][variant.label] = rows.kept(variant.label, partial(bench.run, variant))
         spent = time.perf_counter() - start
         print(f"{variant.label}: {spent:.1f} s", file=sys.stderr, flush=True)
-        # An interrupted run keeps what it has paid for: --keep takes it up again.
-        write(results, unfinished)
     write(results, folder)
     print(folder / "attacks.md")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
 
@@ -14,6 +14,7 @@ from attacks_store import SETS, Aim, PlantedStore, unlabelled
 from guard_answers import as_dict
 
 from ragshield import Guard
+from ragshield.attacks.question_sets import with_trigger
 from ragshield.errors import RagshieldError
 from ragshield.intervals import clustered_rate
 from ragshield.metrics import (
@@ -24,9 +25,10 @@ from ragshield.metrics import (
     poison_recall,
     share,
 )
-from ragshield.protocols import Attack
+from ragshield.protocols import Attack, Reader
 from ragshield.readers.extractive import ExtractiveReader
-from ragshield.records import Passage, Retrieval, Vectors, Verdict
+from ragshield.records import Passage, Question, Retrieval, Target, Vectors, Verdict
+from ragshield.text import states
 
 READ = 5
 """Passages that the reader is given."""
@@ -34,7 +36,7 @@ READ = 5
 
 @dataclass
 class Made:
-    """The poison of one attack, by aim."""
+    """The poison of one attack, by aim; seconds are the processor's."""
 
     aims: list[Aim] = field(default_factory=list)
     poison: list[list[Passage]] = field(default_factory=list)
@@ -50,15 +52,15 @@ class Made:
 def crafted(
     attack: Attack, aims: Sequence[Aim], store: PlantedStore, *, seconds: float, seed: int = 0
 ) -> Made:
-    """Poison for the aims in turn, until the time is up; at least one aim is tried.
+    """Poison for the aims in turn, until the processor's time is up; at least one is tried.
 
     It gives up when the first four fail, which an attack does that lacks something.
     """
     made = Made()
     encoder: Any = store.encoder
-    end = time.perf_counter() + seconds
+    end = time.process_time() + seconds
     for i, aim in enumerate(aims):
-        start, embedded = time.perf_counter(), encoder.n_texts
+        start, embedded = time.process_time(), encoder.n_texts
         try:
             poison = attack.craft(aim.target, rng=np.random.default_rng([seed, i]))
         except RagshieldError as error:
@@ -66,39 +68,91 @@ def crafted(
             if len(made.failures) == 4 and not made.aims:
                 break
             continue
-        made.seconds.append(time.perf_counter() - start)
-        made.n_embedded.append(encoder.n_texts - embedded)
+        made.seconds.append(time.process_time() - start)
+        made.n_embedded.append(max(encoder.n_texts - embedded, noted(poison)))
         made.aims.append(aim)
         made.poison.append(poison)
-        if time.perf_counter() > end:
+        if time.process_time() > end:
             break
     return made
+
+
+def noted(poison: Sequence[Passage]) -> int:
+    """Texts embedded by an attack's own count: what it embeds past the encoder's front door."""
+    return sum(int(p.meta.get("n_encoder_calls") or 0) for p in poison)
+
+
+def crafted_for_many(
+    build: Callable[[list[str]], Attack], aims: Sequence[Aim], store: PlantedStore, *, seed: int = 0
+) -> Made:
+    """One lot of poison for all questions of a set, and the questions it has not seen.
+
+    The attack is given half of a set's questions and aims at the other half. What counts as
+    success is what the poison claims.
+    """
+    made = Made()
+    encoder: Any = store.encoder
+    for number, name in enumerate(SETS):
+        own = [aim.target for aim in aims if aim.set == name]
+        seen, unseen = own[: len(own) // 2], own[len(own) // 2 :]
+        start, embedded = time.process_time(), encoder.n_texts
+        try:
+            attack = build([target.question.text for target in seen])
+            poison = attack.craft(seen[0], rng=np.random.default_rng([seed, number]))
+        except RagshieldError as error:
+            made.failures.append(str(error).splitlines()[0])
+            continue
+        spent = time.process_time() - start
+        n_embedded = max(encoder.n_texts - embedded, noted(poison))
+        wrong = seen[0].wrong_answer
+        claimed = wrong if any(states(p.text, wrong) for p in poison) else ""
+        for target in unseen:
+            made.aims.append(Aim(name, Target(target.question, claimed)))
+            made.poison.append(poison)
+            made.seconds.append(spent)
+            made.n_embedded.append(n_embedded)
+    return made
+
+
+def triggered(made: Made) -> Made:
+    """The same with a trigger of its own poison in every question, of several in turn."""
+    aims = []
+    for i, (aim, poison) in enumerate(zip(made.aims, made.poison, strict=True)):
+        question, wrong = aim.target.question, aim.target.wrong_answer
+        triggers = str(poison[0].meta.get("trigger") or "").split(", ")
+        text = with_trigger(question.text, triggers[i % len(triggers)])
+        aims.append(Aim(aim.set, Target(Question(question.id, text, question.answers), wrong)))
+    return replace(made, aims=aims)
 
 
 class Measure:
     """Measures attacks over one store."""
 
     def __init__(
-        self, store: PlantedStore, embed: Callable[[list[str]], Vectors], fluency: Fluency
+        self,
+        store: PlantedStore,
+        embed: Callable[[list[str]], Vectors],
+        fluency: Fluency,
+        reader: Reader | None = None,
     ) -> None:
         self.store, self.embed, self.fluency = store, embed, fluency
-        self._reader = ExtractiveReader()
+        self._reader = reader or ExtractiveReader()
 
-    def none(self, aims: Sequence[Aim]) -> dict[str, Any]:
-        """Both sets without any attack."""
+    def none(self, aims: Sequence[Aim], sets: Sequence[str] = SETS) -> dict[str, Any]:
+        """The sets without any attack."""
         made = Made(list(aims), [[] for _ in aims], [0.0] * len(aims), [0] * len(aims))
-        return {name: self._answers(made, made.of(name), self.store) for name in SETS}
+        return {name: self._answers(made, made.of(name), self.store) for name in sets}
 
     def all(self, made: Made) -> dict[str, Any]:
         """Both sets, all poison of the attack planted at once."""
-        flat = unlabelled([p for poison in made.poison for p in poison])
+        flat = unlabelled(list({p.id: p for poison in made.poison for p in poison}.values()))
         store = self.store.planted(flat, self.embed([p.text for p in flat]))
         found = {}
         for name in SETS:
             if at := made.of(name):
                 found[name] = {
                     "n_targets": len(at),
-                    "n_passages": sum(len(made.poison[i]) for i in at),
+                    "n_passages": len({p.id for i in at for p in made.poison[i]}),
                     **self._retrieved(made, at, store),
                     **self._answers(made, at, store),
                     **self._cost(made, at),
@@ -157,6 +211,7 @@ class Measure:
         ]
         each = [made.seconds[i] / n for i, n in zip(at, many, strict=True)]
         return {
+            "passages_a_lot": median(many),
             "seconds_per_passage": median(each),
             "seconds_per_passage_p90": float(np.quantile(each, 0.9)),
             "embedded_per_passage": sum(made.n_embedded[i] for i in at) / sum(many),
@@ -179,6 +234,9 @@ def _removal(retrieval: Retrieval, verdict: Verdict, own: set[str], poisoned: se
 
 
 def in_parts(made: Made, name: str, n: int) -> Iterator[list[Passage]]:
-    """The poison of the first n aims of a set."""
+    """The poison of the first n aims of a set; what many aims share comes once."""
+    shared: set[str] = set()
     for i in made.of(name)[:n]:
-        yield unlabelled(made.poison[i])
+        if part := [p for p in made.poison[i] if p.id not in shared]:
+            shared |= {p.id for p in part}
+            yield unlabelled(part)

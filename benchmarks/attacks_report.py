@@ -22,6 +22,8 @@ def markdown(results: dict[str, Any]) -> str:
         none = results["none"][name]
         parts.append(f"## {title}\n\n{_overview(none, rows, scan=name == 'real')}")
     parts.append(f"## Cost\n\n{_cost(run)}")
+    if llm := results.get("llm"):
+        parts.append(f"## What a language model is asked\n\n{_asked(llm)}")
     parts.append(f"## Every rate with its interval and n\n\n{_details(results['none'], run)}")
     missing = {k: v["not_run"] for k, v in results["attacks"].items() if "not_run" in v}
     if missing:
@@ -41,14 +43,24 @@ def _preface(env: dict[str, Any]) -> str:
     asked = env["n_questions"]
     return f"""# What each attack achieves, costs, and what finds it
 
-`python benchmarks/attacks.py`.{quick} One store of {env["n_stored"]:,} passages, \
+`python benchmarks/attacks.py` at commit {env["commit"]}.{quick} One store of \
+{env["n_stored"]:,} passages, \
 {env["n_real"]:,} of them real text (with the evidence for {asked["real"]} real questions), the \
 others the bundled world ({asked["world"]} questions). Encoder all-MiniLM-L6-v2, exact search. \
 Each attack makes as many passages a target as it is meant to; all its poison is planted at once. \
 Where the targets are fewer, making their poison took longer than \
-{env["seconds_per_attack"]:.0f} s. PoisonedRAG's own published texts are used on the real \
+{env["seconds_per_attack"]:.0f} processor seconds. "Budget" is the texts embedded for a passage, \
+below the attack's default. PoisonedRAG's own published texts are used on the real \
 questions, by `poisonedrag` and by what edits its texts; templates elsewhere. No defence is shown \
 what an attack notes about its passages.
+
+*For all*: one lot of passages for all questions of a set; the attack knows half of the questions \
+and is measured on the others. *Trigger*: likewise, with the trigger in each question asked; \
+*trigger absent*: the same passages and the questions as they are, where nothing should change. \
+What counts as success there is what the poison claims, - where it claims nothing. *Reader: lab*: \
+the lab's own small model reads, and the attack sees it from inside; it knows only the bundled \
+world. It is also the language model of adversarial decoding, where it writes of its own world \
+whatever the question is.
 
 - in top 5, in top 10: share of an attack's passages that are retrieved for their question; one \
 that plants ten can have no more than half in the top 5.
@@ -63,7 +75,7 @@ poison / clean loss among the hits that it judges; then success and right answer
 among the real passages, that `ragshield scan` lists at its default threshold / within an \
 alert budget of {env["alert_budget"]:.0%} of the passages, with no question known.
 
-Times are of a machine that other work ran on ({env["n_cores"]} cores, threads: \
+Times are the processor's, of a machine that other work ran on ({env["n_cores"]} cores, threads: \
 {env["threads"]})."""
 
 
@@ -104,10 +116,12 @@ def _cost(run: dict[str, Any]) -> str:
     lines = []
     for label, found in run.items():
         row = found.get("real") or found["world"]
+        if "n_passages" not in row:
+            continue  # nothing is planted
         lines.append(
             [
                 label,
-                f"{row['n_passages'] / row['n_targets']:.1f}",
+                f"{row['passages_a_lot']:.1f}",
                 f"{row['seconds_per_passage'] * 1e3:.1f}",
                 f"{row['seconds_per_passage_p90'] * 1e3:.1f}",
                 f"{row['embedded_per_passage']:.1f}",
@@ -115,8 +129,30 @@ def _cost(run: dict[str, Any]) -> str:
                 full(row["bits_per_character"], 2),
             ]
         )
-    head = ["attack", "passages a target", "ms a passage, median", "90 %", "texts embedded"]
+    head = ["attack", "passages a target or set", "ms a passage, median", "90 %", "texts embedded"]
     return table([*head, "LLM calls", "bits a character"], lines)
+
+
+def _asked(llm: dict[str, Any]) -> str:
+    lines = [
+        [
+            name,
+            str(row["n_targets"]),
+            f"{row['passages']:.1f}",
+            full(row["calls"] or None, 2),
+            f"{row['most']:.1f}",
+            "-" if row["verified"] is None else f"{row['verified']:.2f} n={row['n_verified']}",
+            f"{row['seconds'] * 1e3:.1f}",
+        ]
+        for name, row in llm.items()
+    ]
+    head = ["attack", "targets", "passages a target", "calls a passage", "most", "verified"]
+    return (
+        "No language model is here: a script behind a real server replies with the sentences of "
+        "templates and verifies by the extractive reader. It shows what the attacks' loops cost, "
+        "not what the texts of a language model achieve; a model that writes worse is asked more "
+        "often.\n\n" + table([*head, "ms a passage besides the model"], lines)
+    )
 
 
 def _details(none: dict[str, Any], run: dict[str, Any]) -> str:

@@ -20,13 +20,8 @@ SETS = ("real", "world")
 _DEPTH = 120
 """Honest hits kept for each question: the guard looks at 80 at most."""
 
-LABELS = frozenset(
-    "attack variant target_id question wrong_answer prefix retrieval_end generation_start "
-    "retrieval_start generation_end states_target states_correct verified weak n_llm_calls "
-    "n_encoder_calls canary technique disguise retrieval stated_answer through edit edited_id "
-    "n_evaluations defender".split()
-)
-"""What an attack notes about its passages; no defence is shown it."""
+FORGED = frozenset("author publisher date title section tags source owner".split())
+"""What a document says of itself; all else that an attack notes is shown to no defence."""
 
 
 class Aim(NamedTuple):
@@ -137,7 +132,7 @@ def built(data: DevData, cache: Path, *, quick: bool) -> tuple[PlantedStore, lis
 
 def unlabelled(passages: Sequence[Passage]) -> list[Passage]:
     """The passages as a store would hold them: what they forge stays, labels go."""
-    return [replace(p, meta={k: v for k, v in p.meta.items() if k not in LABELS}) for p in passages]
+    return [replace(p, meta={k: v for k, v in p.meta.items() if k in FORGED}) for p in passages]
 
 
 def _aims(data: DevData, world: Sequence[Target], *, quick: bool) -> list[Aim]:

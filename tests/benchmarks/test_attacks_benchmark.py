@@ -7,15 +7,16 @@ import math
 import numpy as np
 import pytest
 from attacks_fluency import Fluency, Trigrams, mean_interval
-from attacks_measures import Made, Measure, crafted, in_parts
+from attacks_llm import calls
+from attacks_measures import Made, Measure, crafted, crafted_for_many, in_parts, triggered
 from attacks_report import markdown
+from attacks_rows import Rows
 from attacks_scan import scanned
-from attacks_store import LABELS, Aim, CountingEncoder, PlantedStore, unlabelled
+from attacks_store import FORGED, Aim, CountingEncoder, PlantedStore, unlabelled
 from attacks_variants import variants
 
 from ragshield import registry
 from ragshield.attacks.corruptrag import CorruptRAG
-from ragshield.attacks.edited_fact import EditedFact
 from ragshield.attacks.forged_source import ForgedSource
 from ragshield.attacks.poisonedrag import PoisonedRAG
 from ragshield.errors import UsageError
@@ -72,16 +73,9 @@ def test_a_planted_store_finds_what_a_memory_store_finds(store, word_encoder) ->
 def test_labels_of_attacks_are_taken_off_and_forged_ones_stay(store) -> None:
     made = crafted(ForgedSource(), AIMS, store, seconds=60)
     shown = unlabelled(made.poison[0])
-    assert not LABELS & set(shown[0].meta)
+    assert set(made.poison[0][0].meta) > FORGED & set(shown[0].meta)
     assert set(shown[0].meta) == {"author", "publisher", "date", "title"}
     assert shown[0].text == made.poison[0][0].text
-
-
-def test_every_label_that_an_attack_writes_is_known_as_one(store) -> None:
-    forged = {"author", "publisher", "date", "title", "section", "tags", "source", "owner"}
-    for attack in (PoisonedRAG(n=2), CorruptRAG(), EditedFact(retriever=store)):
-        made = crafted(attack, AIMS[:2], store, seconds=60)
-        assert {key for p in made.poison[0] for key in p.meta} - forged <= LABELS
 
 
 def test_poison_that_echoes_the_question_is_retrieved_and_believed(measure, store) -> None:
@@ -162,7 +156,94 @@ def test_every_registered_attack_has_a_row_and_those_with_a_prefix_two() -> None
     assert len(labels) == len(set(labels))
     assert "naive, no question" in labels
     assert "edited-fact, no question" not in labels
-    assert [v.label for v in variants(["naive"])] == ["naive", "naive, no question"]
+    assert [v.label for v in variants(["injection"])] == ["injection", "injection, no question"]
+
+
+def test_a_searching_attack_is_measured_once_for_itself_and_beside_its_controls() -> None:
+    found = list(variants(["phantom", "poisonedrag"]))
+    assert [v.label for v in found] == [
+        "phantom, trigger", "phantom, trigger absent",
+        "poisonedrag", "poisonedrag, no question", "poisonedrag, reader: lab",
+    ]  # fmt: skip
+    assert [v.aims for v in found[:2]] == ["trigger", "trigger absent"]
+
+
+def test_poison_for_many_is_made_once_and_measured_on_the_questions_it_has_not_seen(
+    measure, store
+) -> None:
+    asked = []
+
+    class ForAll:
+        name = "for-all"
+
+        def craft(self, target, *, rng):
+            asked.append(target.question.id)
+            meta = {"trigger": "soup, bread", "n_encoder_calls": 30}
+            claim = f"{target.wrong_answer} built the harbour of soup and bread."
+            return [Passage(f"p-{target.question.id}", claim, meta=meta)]
+
+    seen: list[list[str]] = []
+    made = crafted_for_many(lambda texts: seen.append(texts) or ForAll(), AIMS, store)
+    assert asked == ["Arvika", "Brescia"]
+    assert [text.split()[-1] for texts in seen for text in texts] == [
+        "Arvika?", "Coimbra?", "Brescia?", "Dundee?",
+    ]  # fmt: skip
+    assert [aim.target.question.id for aim in made.aims] == ["Esbjerg", "Gdansk", "Fulda", "Huelva"]
+    assert {aim.target.wrong_answer for aim in made.aims} == {"Per Lund"}
+    assert made.n_embedded == [30] * 4
+    assert [len(list(in_parts(made, name, 10))) for name in ("real", "world")] == [1, 1]
+    with_it = triggered(made)
+    assert [aim.target.question.text.split("? ")[1] for aim in with_it.aims] == [
+        "soup", "bread", "soup", "bread",
+    ]  # fmt: skip
+    found, absent = measure.all(with_it), measure.all(made)
+    assert (found["real"]["n_targets"], found["real"]["n_passages"]) == (2, 1)
+    assert found["real"]["top5"]["value"] >= absent["real"]["top5"]["value"]
+
+
+def test_what_a_poison_does_not_claim_is_not_scored(measure, store) -> None:
+    class Silent:
+        name = "silent"
+
+        def craft(self, target, *, rng):
+            return [Passage(f"p-{target.question.id}", "Nothing at all.")]
+
+    found = measure.all(crafted_for_many(lambda texts: Silent(), AIMS, store))
+    assert found["real"]["attack_success"]["n"] == 0
+    assert found["real"]["accuracy"]["n"] == 2
+
+
+def test_a_measured_row_is_kept_until_the_setting_or_the_code_changes(
+    tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr("attacks_rows._state", lambda: "one state")
+    setting = {
+        "n_real": 1, "n_questions": {}, "seconds_per_attack": 1.0, "n_scanned": 2, "quick": True,
+        "threads": "1",
+    }  # fmt: skip
+    tried = []
+
+    def measured() -> dict[str, int]:
+        tried.append(1)
+        return {"value": len(tried)}
+
+    assert Rows(tmp_path, setting).kept("naive, no question", measured) == {"value": 1}
+    assert Rows(tmp_path, setting).kept("naive, no question", measured) == {"value": 1}
+    other = Rows(tmp_path, setting | {"quick": False})
+    assert other.kept("naive, no question", measured) == {"value": 2}
+    monkeypatch.setattr("attacks_rows._state", lambda: "another state")
+    assert Rows(tmp_path, setting).kept("naive, no question", measured) == {"value": 3}
+
+
+def test_the_calls_that_attacks_make_are_counted_at_the_server(monkeypatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    found = calls(AIMS[:2])
+    assert found["poisonedrag"]["n_targets"] == 2
+    assert found["poisonedrag"]["verified"] == 1.0
+    # One call writes and one verifies, each for a passage of its own.
+    assert found["corruptrag-ak"]["calls"]["value"] == 2.0
+    assert found["authchain-llm"]["calls"]["value"] >= 3.0
+    assert found["paraphrase"]["n_verified"] == 0
 
 
 def test_the_report_names_what_ran_what_did_not_and_what_was_left_out(measure, store) -> None:
@@ -175,7 +256,8 @@ def test_the_report_names_what_ran_what_did_not_and_what_was_left_out(measure, s
     text = markdown(
         {
             "environment": {
-                "quick": True, "n_stored": 16, "n_real": 16, "n_cores": 1, "threads": "1",
+                "quick": True, "commit": "abc", "n_stored": 16, "n_real": 16, "n_cores": 1,
+                "threads": "1",
                 "n_questions": {"real": 4, "world": 4}, "seconds_per_attack": 1.0, "n_scanned": 2,
                 "n_scanned_together": 1, "alert_budget": 0.01,
             },

@@ -1,0 +1,54 @@
+"""Rows of the attack benchmark kept on disk, so that a run that broke off goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ragshield.files import writing
+
+_ROOT = Path(__file__).resolve().parents[1]
+_KEYS = ("n_real", "n_questions", "seconds_per_attack", "n_scanned", "quick", "threads")
+
+
+class Rows:
+    """Results of one state of the code and one setting, each row in a file of its own.
+
+    Args:
+        folder: where they are kept.
+        environment: what they are measured on; another one has other rows.
+    """
+
+    def __init__(self, folder: Path, environment: dict[str, Any]) -> None:
+        setting = json.dumps([environment[key] for key in _KEYS]) + _state()
+        self._folder = folder / hashlib.sha256(setting.encode()).hexdigest()[:12]
+        self._folder.mkdir(parents=True, exist_ok=True)
+
+    def kept(self, label: str, measured: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """The row that was measured before, or now."""
+        path = self._folder / f"{label}.json"
+        if not path.is_file():
+            row = measured()
+            with writing(path) as file:
+                json.dump(row, file)
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return found
+
+
+def commit() -> str:
+    """The commit that is measured, with a + where files differ from it."""
+    changed = _git("status", "--porcelain", "--untracked-files=no")
+    return _git("rev-parse", "--short=10", "HEAD").strip() + ("+" if changed.strip() else "")
+
+
+def _state() -> str:
+    return _git("rev-parse", "HEAD") + _git("diff", "HEAD")
+
+
+def _git(*words: str) -> str:
+    ran = subprocess.run(("git", *words), cwd=_ROOT, capture_output=True, text=True, check=True)
+    return ran.stdout
