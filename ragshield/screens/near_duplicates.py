@@ -53,7 +53,8 @@ class NearDuplicates:
     in it than passages of this store usually are to their k-th neighbour (robust z).
     Suspicion rises with that, with the number of different texts, and with how far they
     agree on names and numbers. It falls for a series of records, the same words about
-    different things (a table cut into rows), and identical copies count once.
+    different things (a table cut into rows), and for texts that share runs of words
+    (editions of a page, filled-in forms); identical copies count once.
 
     Differs: corpus-level duplicate filters (exact, MinHash) ask for the same words, which
     paraphrased poison avoids; here the vectors group and the words only judge the group.
@@ -140,6 +141,10 @@ class NearDuplicates:
         sources = {p.source for p in passages}
         if None not in sources and len(sources) == n > 2:
             size *= 0.85  # as many sources as passages: harder to plant
+        # Editions, copies of a form and overlapping chunks share runs of words; who puts one
+        # claim into several wordings avoids them.
+        own_words = float(np.interp(texts.verbatim, (0.08, 0.3), (1, 0.2)))
+        alone = float(np.interp(shape.gap, (0, 0.12, 0.2), (0.4, 0.8, 1)))
         ids = [p.id for p in passages]
         group = group_id(ids)
         near_ids = _Nearest(snapshot, members, ids)
@@ -154,6 +159,8 @@ class NearDuplicates:
                 * float(shape.stands_out[i])
                 * float(agrees)
                 * (1 - 0.7 * texts.series)
+                * own_words
+                * alone
             )
             if texts.n_distinct == 1:
                 suspicion = size
@@ -169,6 +176,7 @@ class NearDuplicates:
                 "agreement": round(float(texts.agreement[i]), 3),
                 "shared_claim": round(float(texts.claim[i]), 3),
                 "word_overlap": round(texts.overlap, 3),
+                "verbatim": round(texts.verbatim, 3),
                 "series": round(texts.series, 3),
                 "shared_words": list(texts.shared),
                 "taxonomy": list(TAXONOMY),

@@ -6,6 +6,7 @@ import pytest
 from ragshield.records import Action, Batch, Passage, Vectors
 from ragshield.screens import neighbours
 from ragshield.screens.groups import group_id, join
+from ragshield.screens.likeness import common_ground
 from ragshield.screens.near_duplicates import NearDuplicates
 from ragshield.snapshot import memory
 from ragshield.snapshot.memory import MemorySnapshot
@@ -150,3 +151,17 @@ def test_parameters_out_of_range_are_refused() -> None:
         NearDuplicates(drop_from=1.5)
     with pytest.raises(ValueError, match=r"min_similarity is 1; it must be in \(0, 1\)"):
         NearDuplicates(min_similarity=1)
+
+
+def test_texts_that_share_runs_of_words_are_editions_and_wordings_of_a_claim_are_not() -> None:
+    asked = "who was it that built the old bridge over the river at brackwater"
+    claims = [
+        "Per Holm designed and raised it in 1911",
+        "the structure is the work of Per Holm, from 1911",
+        "in 1911 the crossing was completed by Per Holm",
+    ]
+    page = "Per Holm built it in 1911 with granite from the quarries of the northern valley"
+    editions = [f"Print. {page}.", f"Web edition. {page}.", f"For schools. {page}, revised."]
+    assert common_ground(claims).verbatim == 0.0
+    assert common_ground([f"{asked}. {claim}" for claim in claims]).verbatim == 0.0
+    assert common_ground(editions).verbatim > 0.9
