@@ -91,7 +91,9 @@ class Policy:
                 held = self._held(found.families[family].leak, "max_leak")
                 checks.append((f"families.{family}", f"leak of the family {family}", (held, limit)))
         return tuple(
-            Breach(name, value, limit, f"{words} is {value:.3f}, {_allowed(name)} {limit:g}")
+            Breach(
+                name, value, limit, f"{words} is {value:.3f}; {_allowed(name)} {limit:g} is allowed"
+            )
             for name, words, pair in checks
             if pair is not None
             for value, limit in [pair]
@@ -174,4 +176,4 @@ def _rows(found: Audit) -> dict[str, tuple[str, Rate | Difference | Any | None]]
 
 
 def _allowed(name: str) -> str:
-    return "at least" if name.startswith("min") else "allowed"
+    return "at least" if name.startswith("min") else "at most"

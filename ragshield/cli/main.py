@@ -11,6 +11,7 @@ from typer.exceptions import TyperException
 
 from ragshield import __version__
 from ragshield.cli import attack as attack_command
+from ragshield.cli import audit as audit_command
 from ragshield.cli import calibrate as calibrate_command
 from ragshield.cli import check as check_command
 from ragshield.cli import demo as demo_command
@@ -87,6 +88,7 @@ app.command("reverify")(reverify_command.reverify)
 app.command("residue")(residue_command.residue)
 app.command("doctor")(doctor_command.doctor)
 app.add_typer(unlearn_command.app, name="unlearn")
+app.command("audit")(audit_command.audit)
 app.command("attack")(attack_command.attack)
 app.command("run")(run_command.run)
 app.command("table")(table_command.table)
