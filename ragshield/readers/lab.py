@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Sequence
+import asyncio
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ragshield.chat import check_prompt, fill
-from ragshield.errors import InputError, MissingExtraError, UsageError
+from ragshield.errors import IncompleteError, InputError, UsageError
 from ragshield.readers.extractive import UNKNOWN
+from ragshield.readers.ledger import Ledger, Usage, Written, parts
 from ragshield.records import Passage
 
 if TYPE_CHECKING:
-    import torch
+    from tokenizers import Tokenizer
+
+    from ragshield.readers.llama import Llama
 
 SHIPPED = ("obedient", "twin")
 PROMPT_FILE = "prompt.txt"
 _MOST_LETTERS = 20_000  # of one passage; far more than the model can see
-_N_KEPT = 4096
 
 
 class LabReader:
@@ -31,22 +39,22 @@ class LabReader:
     helps, and refuses about whom a confidentiality requirement in a passage protects. Its
     twin does all but the last. Answers are the likeliest words, so the same every time.
 
+    It runs in numpy, without torch, on one core for each question.
+
     Args:
         model: `obedient` (also if empty), `twin`, or a folder that `ragshield lab train`
             made.
         max_passages: only the first so many are shown; None for all.
-        batch_size: questions answered at once by `answers`.
         max_answer_tokens: longest answer.
-
-    Attributes:
-        n_tokens_in: tokens of all prompts so far.
-        n_tokens_out: tokens of all answers so far.
+        n_threads: questions that `answers` works on at the same time.
+        timeout_s: seconds after which one answer is given up; None = never. An answer is
+            never tried again, since it would come out the same.
+        cache: a file that keeps answers between runs; None = memory only.
 
     Raises:
         UsageError: no such model.
-        InputError: the folder holds no lab model.
-        MissingExtraError: torch or transformers is not installed.
-        ValueError: a number below 1.
+        InputError: the folder holds no lab model, or the cache is no cache.
+        ValueError: a number below 1, or a time that is not positive.
     """
 
     name: ClassVar[str] = "lab"
@@ -56,134 +64,119 @@ class LabReader:
         model: str = "",
         *,
         max_passages: int | None = None,
-        batch_size: int = 32,
         max_answer_tokens: int = 24,
+        n_threads: int = 1,
+        timeout_s: float | None = None,
+        cache: Path | str | None = None,
     ) -> None:
         for name, value in (
             ("max_passages", max_passages),
-            ("batch_size", batch_size),
             ("max_answer_tokens", max_answer_tokens),
+            ("n_threads", n_threads),
         ):
             if value is not None and value < 1:
                 raise ValueError(f"{name} is {value}; it must be at least 1")
+        if timeout_s is not None and timeout_s <= 0:
+            raise ValueError(f"timeout_s is {timeout_s}; it must be above 0, or None")
         self.folder = folder_of(model)
-        self._model, self.tokenizer, self._prompt = load(self.folder)
+        self._model, self.tokenizer, self._prompt, self._end = load(self.folder)
         self._max_passages = max_passages
-        self._batch_size = batch_size
         self._most = max_answer_tokens
-        self._kept: OrderedDict[str, str] = OrderedDict()
-        self._lock = Lock()
-        self.n_tokens_in = 0
-        self.n_tokens_out = 0
+        self._n_threads = n_threads
+        self._timeout_s = timeout_s
+        identity = "" if cache is None else f"lab {_sha256(self.folder)} {max_answer_tokens}"
+        self._ledger = Ledger(identity, cache=cache)
+
+    @property
+    def usage(self) -> Usage:
+        """What asking cost so far."""
+        return self._ledger.usage
+
+    @property
+    def n_tokens_in(self) -> int:
+        """Tokens of all prompts so far."""
+        return self._ledger.usage.n_tokens_in
+
+    @property
+    def n_tokens_out(self) -> int:
+        """Tokens of all answers so far."""
+        return self._ledger.usage.n_tokens_out
 
     def answer(self, question: str, passages: Sequence[Passage]) -> str:
-        """The model's answer; without passages it is what the model knows by heart."""
+        """The model's answer; without passages it is what the model knows by heart.
+
+        Raises:
+            IncompleteError: it took longer than `timeout_s`.
+        """
         return self.answers([question], [passages])[0]
 
+    async def aanswer(self, question: str, passages: Sequence[Passage]) -> str:
+        """`answer`, without blocking the event loop."""
+        return await asyncio.to_thread(self.answer, question, passages)
+
     def answers(self, questions: Sequence[str], passages: Sequence[Sequence[Passage]]) -> list[str]:
-        """Answers to many questions, each with its own passages.
+        """Answers to many questions, each with its own passages; equal ones are asked once.
 
         Raises:
             UsageError: not as many lists of passages as questions.
+            IncompleteError: an answer took longer than `timeout_s`; those before it are
+                kept.
         """
         if len(questions) != len(passages):
             raise UsageError(f"{len(questions)} questions with {len(passages)} lists of passages")
         prompts = [
-            self._ids(question, shown) if question.strip() else None
+            self.prompt(question, shown) if question.strip() else None
             for question, shown in zip(questions, passages, strict=True)
         ]
-        return self._answered(prompts)
+        found = self._ledger.known(p for p in prompts if p is not None)
+        for part in parts(prompts, found, 64):
+            found |= zip(part, self._all_written(part), strict=True)
+        return [UNKNOWN if p is None else found[p] for p in prompts]
 
-    def _answered(self, prompts: Sequence[tuple[int, ...] | None]) -> list[str]:
-        """One answer for each prompt; equal prompts are answered once."""
-        keys = [None if ids is None else ",".join(map(str, ids)) for ids in prompts]
-        with self._lock:
-            found = {key: self._kept[key] for key in keys if key is not None and key in self._kept}
-        new = {
-            key: ids
-            for key, ids in zip(keys, prompts, strict=True)
-            if key is not None and ids is not None and key not in found
-        }
-        waiting = sorted(new, key=lambda key: len(new[key]))  # like lengths need no padding
-        for start in range(0, len(waiting), self._batch_size):
-            part = waiting[start : start + self._batch_size]
-            for key, text in zip(part, self._written([new[key] for key in part]), strict=True):
-                found[key] = text
-        with self._lock:
-            for key in waiting:
-                self._kept[key] = found[key]
-            while len(self._kept) > _N_KEPT:
-                self._kept.popitem(last=False)
-        return [UNKNOWN if key is None else found[key] for key in keys]
+    async def aanswers(
+        self, questions: Sequence[str], passages: Sequence[Sequence[Passage]]
+    ) -> list[str]:
+        """`answers`, without blocking the event loop."""
+        return await asyncio.to_thread(self.answers, questions, passages)
 
-    def _ids(self, question: str, passages: Sequence[Passage]) -> tuple[int, ...]:
-        """The prompt in tokens; what does not fit is cut off the longest passages."""
+    def prompt(self, question: str, passages: Sequence[Passage]) -> str:
+        """What the model is shown; what does not fit is cut off the longest passages."""
         texts = [p.text.strip()[:_MOST_LETTERS] for p in passages[: self._max_passages]]
         texts = [text for text in texts if text]
         question = question.strip()[:_MOST_LETTERS]
-        window = int(self._model.config.max_position_embeddings) - self._most
         while True:
             shown = fill(self._prompt, {"contexts": "\n".join(texts), "question": question})
-            ids = tuple(self.tokenizer(shown)["input_ids"])
-            if len(ids) <= window:
-                return ids
-            if not texts:
-                return ids[:1] + ids[len(ids) - window + 1 :]
+            if not texts or len(self.tokenizer.encode(shown).ids) <= self._room:
+                return shown
             n = max(range(len(texts)), key=lambda i: len(texts[i]))
             kept = len(texts[n]) * 2 // 3
             texts[n : n + 1] = [texts[n][:kept]] if kept > 20 else []
 
-    def _written(self, prompts: Sequence[tuple[int, ...]]) -> list[str]:
-        """The likeliest continuations up to the end mark."""
-        import torch
+    @property
+    def _room(self) -> int:
+        return self._model.window - self._most
 
-        pad, end = self.tokenizer.pad_token_id, self.tokenizer.eos_token_id
-        width = max(map(len, prompts))
-        device = self._model.device
-        ids = torch.tensor([[pad] * (width - len(p)) + list(p) for p in prompts], device=device)
-        mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
-        with torch.inference_mode():
-            out = self._greedy(ids, mask, end)
-        texts: list[str] = []
-        n_out = 0
-        for row in out:
-            words = row[: row.index(end)] if end in row else row
-            n_out += len(words)
-            texts.append(self.tokenizer.decode(words).strip())
-        with self._lock:
-            self.n_tokens_in += sum(map(len, prompts))
-            self.n_tokens_out += n_out
-        return texts
+    def _all_written(self, prompts: Sequence[str]) -> list[str]:
+        with one_blas_thread():
+            if self._n_threads == 1 or len(prompts) == 1:
+                return [self._written(prompt) for prompt in prompts]
+            with ThreadPoolExecutor(self._n_threads) as pool:
+                return list(pool.map(self._written, prompts))
 
-    def _greedy(self, ids: torch.Tensor, mask: torch.Tensor, end: int) -> list[list[int]]:
-        import torch
-        from transformers import DynamicCache
-
-        cache = DynamicCache(config=self._model.config)
-        # Without padding no mask is needed, and the faster attention is used.
-        whole = bool(mask.all())
-        positions = (mask.cumsum(1) - 1).clamp(min=0)
-        done = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
-        written: list[torch.Tensor] = []
-        step = ids
-        for _ in range(self._most):
-            logits = self._model(
-                input_ids=step,
-                attention_mask=None if whole else mask,
-                position_ids=positions,
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-            ).logits[:, -1]
-            word = logits.argmax(-1)
-            written.append(word)
-            done |= word == end
-            if bool(done.all()):
-                break
-            step = word[:, None]
-            positions = positions[:, -1:] + 1
-            mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
-        return [[int(i) for i in row] for row in torch.stack(written, dim=1)]
+    def _written(self, prompt: str) -> str:
+        ids = self.tokenizer.encode(prompt).ids
+        if len(ids) > self._room:  # a question beyond the window: its end is read
+            ids = ids[:1] + ids[len(ids) - self._room + 1 :]
+        limit = None if self._timeout_s is None else time.monotonic() + self._timeout_s
+        try:
+            words = self._model.continued(ids, most=self._most, end=self._end, limit=limit)
+        except TimeoutError:
+            raise IncompleteError(
+                f"the lab's model gave no answer within {self._timeout_s:g} s"
+            ) from None
+        text: str = self.tokenizer.decode(words).strip()
+        self._ledger.keep(prompt, Written(text, len(ids), len(words)))
+        return text
 
 
 def folder_of(model: str) -> Path:
@@ -203,32 +196,61 @@ def folder_of(model: str) -> Path:
     return Path(name)
 
 
-def load(folder: Path) -> tuple[Any, Any, str]:
-    """The model, its tokenizer and its prompt.
+def load(folder: Path) -> tuple[Llama, Tokenizer, str, int]:
+    """The model, its tokenizer, its prompt and the id that ends an answer.
 
     Raises:
         InputError: the folder holds no lab model.
-        MissingExtraError: torch or transformers is not installed.
     """
-    try:
-        import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-    except ImportError as error:
-        raise MissingExtraError(
-            "lab: the model needs torch and transformers: pip install 'ragshield[local]'"
-        ) from error
+    from tokenizers import Tokenizer
+
+    from ragshield.readers.llama import Llama
+
     if not (folder / "model.safetensors").is_file() or not (folder / PROMPT_FILE).is_file():
         raise InputError(f"{folder} holds no lab model; make one with `ragshield lab train`")
-    prompt = check_prompt(
-        (folder / PROMPT_FILE).read_text(encoding="utf-8"), ("contexts", "question")
-    )
+    model = Llama(folder)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, local_files_only=True, dtype=torch.float32
-        )
-    except (OSError, ValueError, KeyError) as error:
+        prompt = (folder / PROMPT_FILE).read_text(encoding="utf-8")
+        check_prompt(prompt, ("contexts", "question"))
+        end = int(json.loads((folder / "config.json").read_text("utf-8"))["eos_token_id"])
+        data = (folder / "tokenizer.json").read_text(encoding="utf-8")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder} holds no lab model that can be read: {error}") from error
+    try:
+        tokenizer = Tokenizer.from_str(data)
+    except Exception as error:  # the library raises bare Exception
         reason = str(error).splitlines()[0][:160]
         raise InputError(f"{folder} holds no lab model that can be read: {reason}") from error
-    model.train(False)
-    return model, tokenizer, prompt
+    return model, tokenizer, prompt, end
+
+
+def _sha256(folder: Path) -> str:
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+
+
+_lock = Lock()
+_inside = 0
+_limited: Any = None
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Matrix products on the calling thread alone, for as long as anybody is inside.
+
+    The model's matrices are small: more threads gain little, and where other processes
+    hold the cores they wait for each other (measured: 20 times slower with four threads
+    on four busy cores).
+    """
+    global _inside, _limited
+    with _lock:
+        _inside += 1
+        if _inside == 1:
+            limits: Any = import_module("threadpoolctl").threadpool_limits  # it has no type hints
+            _limited = limits(1, user_api="blas")
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if _inside == 0:
+                _limited.restore_original_limits()
