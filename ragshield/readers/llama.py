@@ -171,11 +171,11 @@ class Llama:
         shared = self._n_heads // self._n_kv
         # Heads that share keys stand one below the other.
         rows = query.transpose(1, 0, 2).reshape(self._n_kv, shared * n, self._width)
-        weight = rows @ keys.swapaxes(1, 2)
+        weight: Array = np.matmul(rows, keys.swapaxes(1, 2), dtype=np.float32)
         weight.reshape(self._n_heads, n, -1)[:, :, -n_new:] += causal
         weight -= weight.max(axis=2, keepdims=True)
         np.exp(weight, out=weight)
-        taken: Array = weight @ values
+        taken: Array = np.matmul(weight, values, dtype=np.float32)
         taken /= weight.sum(axis=2, keepdims=True)
         shaped = taken.reshape(self._n_heads, n, self._width).transpose(1, 0, 2)
         found: Array = shaped.reshape(n, self._n_heads * self._width)
