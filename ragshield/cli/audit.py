@@ -229,7 +229,7 @@ def audit(
             on_progress=lambda arm, n: advance(n),
         )
     outcome = concluded(found, policy, demanded)
-    _report(outcome, format_, output, quote=text)
+    _report(outcome, forget_set, format_, output, quote=text)
     if outcome.exit_code:
         raise typer.Exit(outcome.exit_code)
 
@@ -302,7 +302,9 @@ def _print_probes(made: Any, output: Path | None) -> None:
     err.print(f"{len(lines):,} probes, sha256 {made.sha256}", markup=False, soft_wrap=True)
 
 
-def _report(outcome: Outcome, format_: Format, output: Path | None, *, quote: bool) -> None:
+def _report(
+    outcome: Outcome, forget_set: Path, format_: Format, output: Path | None, *, quote: bool
+) -> None:
     import json
 
     from ragshield.reports.audit_text import as_text, headline
@@ -314,6 +316,18 @@ def _report(outcome: Outcome, format_: Format, output: Path | None, *, quote: bo
         document["missing"] = list(outcome.missing)
         document["notes"] = list(outcome.notes)
         written = json.dumps(document, indent=1)
+    elif format_ is Format.SARIF:
+        from ragshield.reports.audit_sarif import as_sarif
+
+        written = as_sarif(outcome, forget_set.as_posix(), quote=quote)
+    elif format_ is Format.HTML:
+        from ragshield.reports.audit_page import as_html
+
+        written = as_html(outcome, quote=quote)
+    elif format_ is Format.MARKDOWN:
+        from ragshield.reports.audit_markdown import as_markdown
+
+        written = as_markdown(outcome, quote=quote)
     else:
         written = "\n".join(as_text(outcome, 80 if output is not None else out.width, quote=quote))
     if output is None:

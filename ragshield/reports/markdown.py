@@ -39,13 +39,13 @@ def as_markdown(report: Report, *, quote: bool) -> str:
 def _lines(report: Report, fresh: list[Card], n_shown: int, *, quote: bool) -> Iterator[str]:
     yield f"### {_verdict(report, fresh)}"
     yield ""
-    yield f"Store {_code(report.url)}. {_plain(summary(report))}."
+    yield f"Store {code(report.url)}. {plain(summary(report))}."
     if report.problem is not None:
         yield ""
-        yield f"**Incomplete:** {_plain(visible(report.problem))}"
+        yield f"**Incomplete:** {plain(visible(report.problem))}"
     for note in report.notes:
         yield ""
-        yield f"Note: {_plain(visible(note))}"
+        yield f"Note: {plain(visible(note))}"
     shown = fresh[:n_shown]
     if shown:
         yield ""
@@ -81,15 +81,15 @@ def _verdict(report: Report, fresh: list[Card]) -> str:
 def _row(card: Card, *, quote: bool) -> str:
     level = "not judged" if card.suspicion is None else f"{card.suspicion:.2f} {card.level}"
     ids = card.passage_ids
-    names = "<br>".join(_code(visible(name, 60)) for name in ids[:_IDS_SHOWN])
+    names = "<br>".join(code(visible(name, 60)) for name in ids[:_IDS_SHOWN])
     if len(ids) > _IDS_SHOWN:
         names += f"<br>… and {len(ids) - _IDS_SHOWN:,} more"
     why = []
     for listed in card.leading():
-        said = "<br>".join(_plain(visible(r, 400)) for r in listed.reasons(quote=quote))
-        why.append(f"**{_plain(listed.finding.detector)}**: {said}")
+        said = "<br>".join(plain(visible(r, 400)) for r in listed.reasons(quote=quote))
+        why.append(f"**{plain(listed.finding.detector)}**: {said}")
     if quote and card.listed[0].passage is not None:
-        why.append(_code(visible(card.listed[0].passage.text, 200)))
+        why.append(code(visible(card.listed[0].passage.text, 200)))
     found = all_ids_of([listed.finding for listed in card.listed])
     tags = "<br>".join(_linked(identifier) for identifier in found)
     return f"| {card.number} | {level} | {names} | {'<br>'.join(why)} | {tags} |"
@@ -113,18 +113,18 @@ def _advice(cards: list[Card]) -> Iterator[str]:
         about = guidance(name)
         if about.title not in told:
             told.add(about.title)
-            yield f"- **{about.title}** ({_plain(name)}). {about.meaning} {about.advice}"
+            yield f"- **{about.title}** ({plain(name)}). {about.meaning} {about.advice}"
 
 
 def _linked(identifier: str) -> str:
     found = entry(identifier)
-    label = _plain(identifier)
+    label = plain(identifier)
     if found.url is None:
         return label
     return f'<a href="{html.escape(found.url)}" title="{html.escape(found.name)}">{label}</a>'
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text whose marks mean nothing: every one but spaces and letters is an entity.
 
     Mentions, issue numbers and addresses are looked for after entities are read: a
@@ -134,7 +134,7 @@ def _plain(text: str) -> str:
     return _SPECIAL.sub(_entity, broken)
 
 
-def _code(text: str) -> str:
+def code(text: str) -> str:
     """Text in a code span that it cannot leave; nothing is looked for inside one."""
     return f"<code>{_SPECIAL.sub(_entity, text)}</code>"
 
