@@ -39,6 +39,15 @@ IncludeReview = Annotated[
     bool,
     typer.Option("--include-review", help="Take the uncertain ones, too.", show_default=False),
 ]
+Login = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="URL",
+        help="The plan's store with its password, which plans do not keep.",
+        show_default=False,
+    ),
+]
 
 
 app.command("plan")(plan)
@@ -102,6 +111,7 @@ def apply(
         bool, typer.Option("--purge/--no-purge", help="Purge the store's files.")
     ] = True,
     include_review: IncludeReview = False,
+    store: Login = None,
     trust_collection_config: TrustConfig = False,
 ) -> None:
     """Erase what plans select, from answers at once and from the files.
@@ -126,6 +136,7 @@ def apply(
             err.print(f"note: {what}", markup=False, soft_wrap=True)
     if final and not (sys.stdin.isatty() or yes):
         raise UsageError("--final cannot be taken back; add --yes to confirm")
+    _log_in(store, plan_files)
     done = None
     if not all(is_final(path) for path in plan_files):
         n = _confirm(plan_files, yes=yes, final=final, include_review=include_review)
@@ -151,6 +162,7 @@ def apply(
 
 def undo(
     plan_file: Annotated[Path, typer.Argument(metavar="PLAN", help="File that was applied.")],
+    store: Login = None,
     trust_collection_config: TrustConfig = False,
 ) -> None:
     """Add again what a plan deleted; impossible once it was made final.
@@ -161,6 +173,7 @@ def undo(
     from ragshield.forget.undoing import undo as undo_plan
 
     made = loaded(plan_file)
+    _log_in(store, [plan_file])
     done = undo_plan(made, trust_collection_config=trust_collection_config)
     if done.already:
         typer.echo(f"undone before: all {done.n_present} passages are in {made.store_url}")
@@ -173,6 +186,22 @@ def undo(
         what = f"the store normalises vectors: {done.n_rounded} differ in the last bits"
         err.print(f"note: {what}", markup=False, soft_wrap=True)
     typer.echo(f"the snapshot still holds them: {done.snapshot}")
+
+
+def _log_in(url: str | None, plan_files: list[Path]) -> None:
+    """Keep the password of a URL that names the store of one of the plans."""
+    from ragshield.forget.ending import is_final
+    from ragshield.forget.history import loaded
+    from ragshield.stores.passwords import masked, remember, without_password
+
+    if url is None:
+        return
+    made = [loaded(path) for path in plan_files if not is_final(path)]
+    named = [one.store_url for one in made] + [o.store_url for one in made for o in one.elsewhere]
+    if named and without_password(url) not in named:
+        stores = ", ".join(dict.fromkeys(named))
+        raise UsageError(f"--store {masked(url)} is none of the plans' stores: {stores}")
+    remember(url)
 
 
 def _confirm(plan_files: list[Path], *, yes: bool, final: bool, include_review: bool) -> int:

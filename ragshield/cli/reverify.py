@@ -13,6 +13,7 @@ import typer
 
 from ragshield.cli.console import err, out
 from ragshield.cli.forget_plan import TrustConfig
+from ragshield.stores.passwords import masked
 from ragshield.text import cut, visible
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def _lines(found: Reverified, url: str) -> list[str]:
     width = out.width
     head = (
         f"{found.verdict}: {found.n_erased} erased passages looked for in {found.n_live:,} "
-        f"passages and {len(found.surfaces)} files and decoded places of {visible(url)}"
+        f"passages and {len(found.surfaces)} files and decoded places of {visible(masked(url))}"
     )
     lines = wrap(head, width)
     rows = [f"came back: {passage_id}" for passage_id in found.returned]

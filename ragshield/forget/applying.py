@@ -30,6 +30,7 @@ from ragshield.forget.snapshot import Saved, SavedPart, write_snapshot
 from ragshield.proof.verdicts import Verdict, overall
 from ragshield.protocols import MutableStore, Store
 from ragshield.reingest import ReingestGuard
+from ragshield.stores.passwords import without_password
 from ragshield.stores.url import open_store
 
 PlanGiven = ForgetPlan | Path
@@ -212,7 +213,7 @@ class _Job:
 
     @contextmanager
     def _opened(self, url: str, *, writable: bool) -> Iterator[Any]:
-        if self.store is not None and self.store.url == url:
+        if self.store is not None and without_password(self.store.url) == url:
             yield self.store
         elif writable:
             with open_store(url, writable=True, trust_collection_config=self.trust) as opened:
@@ -365,7 +366,7 @@ def _refuse_state(one: Round) -> None:
 def _refuse_other_store(plan: ForgetPlan, store: MutableStore | None) -> None:
     if store is None:
         return
-    if store.url != plan.store_url:
+    if without_password(store.url) != plan.store_url:
         raise UsageError(f"the plan was made for {plan.store_url}, not for {store.url}")
     if not isinstance(store, MutableStore):
         raise UsageError(f"{store.url} was opened to read; open it with writable=True")

@@ -17,6 +17,7 @@ from ragshield.forget.siblings import siblings
 from ragshield.forget.survey import Survey
 from ragshield.protocols import Cost, Encoder, Recipe, Store
 from ragshield.records import Spec
+from ragshield.stores.passwords import without_password
 from ragshield.stores.url import open_store
 
 
@@ -106,7 +107,7 @@ def plan_forget(
         )
     cost, problem = _cost(store.url, n_selected)
     return ForgetPlan(
-        store_url=store.url,
+        store_url=without_password(store.url),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         subject=request.subject,
         aliases=request.aliases,
@@ -147,7 +148,7 @@ def _elsewhere(
             continue
         items = there.chosen.items()
         if items:
-            found.append(Elsewhere(other, there.survey.n, items))
+            found.append(Elsewhere(without_password(other), there.survey.n, items))
     return tuple(found), tuple(notes)
 
 

@@ -17,6 +17,7 @@ from ragshield.forget.rounds import Round, Selection, told_of_disk
 from ragshield.forget.snapshot import SavedPart, likeness
 from ragshield.protocols import MutableStore
 from ragshield.records import Batch
+from ragshield.stores.passwords import without_password
 from ragshield.stores.url import open_store
 
 
@@ -141,12 +142,12 @@ def _opened(
     plan: ForgetPlan, part: SavedPart, store: MutableStore | None, trust: bool
 ) -> Iterator[MutableStore]:
     """The store given, or the part's, opened to write and closed afterwards."""
-    if store is not None and store.url != plan.store_url:
+    if store is not None and without_password(store.url) != plan.store_url:
         raise UsageError(f"the plan was made for {plan.store_url}, not for {store.url}")
     if store is not None and not isinstance(store, MutableStore):
         raise UsageError(f"{store.url} was opened to read; open it with writable=True")
     url = part.url or plan.store_url
-    if store is not None and store.url == url:
+    if store is not None and without_password(store.url) == url:
         yield store
         return
     with open_store(url, writable=True, trust_collection_config=trust) as opened:

@@ -17,6 +17,7 @@ from ragshield.residue.folder import Folder
 from ragshield.residue.needles import Needles
 from ragshield.residue.report import Residue, target_of
 from ragshield.residue.searching import search
+from ragshield.stores.passwords import masked, without_password
 from ragshield.stores.url import open_store
 
 
@@ -76,13 +77,14 @@ def residue(
         raise UsageError("no targets given: there is nothing to look for")
     if baseline is not None:
         baseline.check_baseline(batch)
-        if _spelled_out(baseline.place) != _spelled_out(place):
+        if _spelled_out(baseline.place) != _spelled_out(without_password(place)):
             raise InputError(
-                f"the baseline is a look at {baseline.place}, not at {place}; what was seen "
-                "there proves nothing here"
+                f"the baseline is a look at {baseline.place}, not at {masked(place)}; what was "
+                "seen there proves nothing here"
             )
     notes: list[str] = []
     where, url = _place(place)
+    shown = masked(place)
     rows = _live(place, notes) if live is None else live
     forms = Folder(Path()) if where is None else where
     needles = Needles.of(batch, forms, live=rows, by_text=by_text)
@@ -96,7 +98,7 @@ def residue(
         words for words in unsearched if any(x.lower() in words.lower() for x in out_of_scope)
     )
     return Residue(
-        place=place,
+        place=without_password(place),
         software={} if where is None else where.describe(url),
         n_passages=len(batch),
         n_texts=len(needles.searchable("text")),
@@ -107,7 +109,7 @@ def residue(
         untested=tuple(words for words in unsearched if words not in declared),
         exceptions=declared,
         target=target_of(batch),
-        unsupported=None if where is not None else f"no way is known to the files of {place}",
+        unsupported=None if where is not None else f"no way is known to the files of {shown}",
         notes=tuple(notes),
         before=baseline,
     )

@@ -21,6 +21,7 @@ from ragshield.stores.exact import (
     healthy,
     refuse_existing,
 )
+from ragshield.stores.passwords import without_password
 from ragshield.stores.pgvector_table import connected, find_table, shown, translated
 from ragshield.vectors import cosines
 
@@ -45,7 +46,7 @@ class PgvectorStore:
     """
 
     def __init__(self, url: str, connection: Connection[Any]) -> None:
-        self._url = url
+        self._url = without_password(url)
         self._open: Connection[Any] | None = connection
         try:
             self._table = find_table(connection, url)
@@ -55,7 +56,7 @@ class PgvectorStore:
 
     @property
     def url(self) -> str:
-        """The URL it was opened with."""
+        """The URL it was opened with, without its password."""
         return self._url
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,6 +15,7 @@ from ragshield.errors import (
     UsageError,
 )
 from ragshield.stores.columns import Columns, choose_columns, split_options
+from ragshield.stores.passwords import masked, remember, with_password
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _VECTORS = frozenset({"vector", "halfvec", "sparsevec"})
 _PATIENCE_S = 10
+_NO_PASSWORD = "; set PGPASSWORD, or write a line for it into ~/.pgpass"
 
 
 class Address(NamedTuple):
@@ -88,11 +89,14 @@ def address_of(url: str) -> Address:
 
 def shown(url: str) -> str:
     """The URL without its password: what messages may say."""
-    return re.sub(r"(://[^:/@#?]*):[^@/#]*@", r"\1:***@", url)
+    return masked(url)
 
 
 def connected(url: str, *, writable: bool = False) -> Connection[Any]:
     """A connection in autocommit; one that is not `writable` cannot change anything.
+
+    A URL without a password uses the one that this process connected with before; else
+    `PGPASSWORD` or `~/.pgpass`, as all of PostgreSQL's programs do.
 
     Raises:
         StoreError: the server is not there, or refuses.
@@ -106,13 +110,14 @@ def connected(url: str, *, writable: bool = False) -> Connection[Any]:
         ) from error
     with translated(url):
         connection = psycopg.connect(
-            address_of(url).server,
+            address_of(with_password(url)).server,
             autocommit=True,
             connect_timeout=_PATIENCE_S,
             application_name="ragshield",
         )
         if not writable:
             connection.execute("SET default_transaction_read_only = on")
+    remember(url)
     return connection
 
 
@@ -201,7 +206,8 @@ def translated(url: str) -> Iterator[None]:
     except (errors.IntegrityError, errors.DataError) as error:
         raise InputError(f"{shown(url)}: the table refuses it: {_line(error)}") from error
     except psycopg.Error as error:
-        raise StoreError(f"{shown(url)}: {_line(error)}") from error
+        hint = _NO_PASSWORD if "no password supplied" in str(error) else ""
+        raise StoreError(f"{shown(url)}: {_line(error)}{hint}") from error
 
 
 def _line(error: Exception) -> str:
