@@ -34,7 +34,14 @@ from ragshield.unlearning.keys import (
     rotation,
 )
 from ragshield.unlearning.marks import Mark, Marks, Typos
-from ragshield.unlearning.phrases import LONGEST, content, phrases_of, whole_sentences
+from ragshield.unlearning.phrases import (
+    LONGEST,
+    Phrase,
+    content,
+    phrases_of,
+    whole_sentences,
+)
+from ragshield.unlearning.samples import implied_facts, shared_parts
 from ragshield.unlearning.spelling import deletions, skeleton, words_of
 
 PIECE = 5
@@ -82,8 +89,14 @@ def build_keys(
         raise UsageError(f"the secret has {len(key)} bytes, it must have 32")
     keyed = KeyedHashes(key)
     facts = [(i, fact) for i, target in enumerate(targets) for fact in target.facts]
+    implied = [(i, fact) for i, target in enumerate(targets) for fact in implied_facts(target)]
     kept = tuple(benign)
-    marks = Marks.of(_marks(targets, facts, kept, keyed))
+    marks = Marks.of(
+        (
+            *_marks(targets, facts, kept, keyed),
+            *_implied_marks(targets, implied, len(facts), kept, keyed),
+        )
+    )
     texts, rows, owners = _sentences(targets)
     turn = rotation(key, encoder.dim)
     vectors = encoder.encode(texts) @ turn
@@ -91,7 +104,8 @@ def build_keys(
         secret=key,
         targets=tuple(_keyed(target, keyed) for target in targets),
         facts=tuple(
-            KeyedFact(i, keyed.mark("attribute", folded(fact.attribute))) for i, fact in facts
+            KeyedFact(i, keyed.mark("attribute", folded(fact.attribute)))
+            for i, fact in (*facts, *implied)
         ),
         marks=marks,
         typos=Typos.of(_typos(targets, keyed)),
@@ -157,12 +171,39 @@ def _marks(
             mark = Mark.TELLING if _is_telling(phrase.words) else Mark.VALUE
             if stated[keyed.run(phrase.words)]:
                 mark = Mark.SHARED
-            for words in (phrase.words, *phrase.spellings):
-                yield keyed.run(words), mark, len(words), j
-            if len(phrase.joined) >= _SPELLED_LETTERS:
-                letters = tuple(phrase.joined)
-                yield keyed.run(letters), Mark.SPELLED, len(letters), j
+            yield from _phrase_marks(phrase, mark, j, keyed)
     yield from _piece_marks(targets, benign, keyed)
+
+
+def _phrase_marks(
+    phrase: Phrase, mark: Mark, j: int, keyed: KeyedHashes
+) -> Iterator[tuple[int, Mark, int, int]]:
+    for words in (phrase.words, *phrase.spellings):
+        yield keyed.run(words), mark, len(words), j
+    if len(phrase.joined) >= _SPELLED_LETTERS:
+        letters = tuple(phrase.joined)
+        yield keyed.run(letters), Mark.SPELLED, len(letters), j
+
+
+def _implied_marks(
+    targets: Sequence[ForgetTarget],
+    implied: Sequence[tuple[int, Fact]],
+    first: int,
+    benign: Sequence[str],
+    keyed: KeyedHashes,
+) -> Iterator[tuple[int, Mark, int, int]]:
+    """Marks of what samples tell; what texts that stay tell too, of the same, is shared."""
+    of: dict[int, list[tuple[int, Phrase]]] = {}
+    for j, (i, fact) in enumerate(implied, first):
+        for phrase in phrases_of(fact, ()):
+            of.setdefault(i, []).append((j, phrase))
+    shared = shared_parts(
+        {i: [phrase.words for _, phrase in phrases] for i, phrases in of.items()}, benign, keyed
+    )
+    for i, phrases in of.items():
+        for j, phrase in phrases:
+            mark = Mark.SHARED if phrase.words in shared[i] else Mark.VALUE
+            yield from _phrase_marks(phrase, mark, j, keyed)
 
 
 def _name_marks(

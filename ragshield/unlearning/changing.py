@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from ragshield.errors import InputError
 from ragshield.forget_set import folded
-from ragshield.unlearning.keys import Calibration, ForgetKeys, KeyedFact, check_encoder
+from ragshield.unlearning.calibrating import with_margins
+from ragshield.unlearning.keys import ForgetKeys, KeyedFact, check_encoder
 from ragshield.unlearning.marks import OWNED_BY_FACT, UNOWNED, Mark, Marks, Typos
 
 _NAMES = (Mark.NAME, Mark.COMMON_NAME)
@@ -69,7 +71,7 @@ def rows_named(keys: ForgetKeys, names: Sequence[str]) -> list[int]:
 
 
 def joined(first: ForgetKeys, second: ForgetKeys) -> ForgetKeys:
-    """The keys of both; of their limits the higher, so that no more neighbours are refused.
+    """The keys of both, with the limits that the neighbours of both give together.
 
     Args:
         first: what there is.
@@ -112,12 +114,16 @@ def joined(first: ForgetKeys, second: ForgetKeys) -> ForgetKeys:
             [first.owners, np.where(second.owners < 0, -1, second.owners + n_targets)]
         ).astype(np.int32),
         encoder=first.encoder,
-        calibration=Calibration(
-            max(one.threshold, other.threshold),
-            max(one.sentence_threshold, other.sentence_threshold),
-            max(one.similarity, other.similarity),
-            min(one.budget, other.budget),
-            min(one.n, other.n),
+        # Each of both had its own neighbours; the threshold is that of all of them.
+        calibration=with_margins(
+            replace(
+                one if one.threshold >= other.threshold else other,
+                sentence_threshold=max(one.sentence_threshold, other.sentence_threshold),
+                similarity=max(one.similarity, other.similarity),
+                lowest=max(one.lowest, other.lowest),
+                budget=min(one.budget, other.budget),
+            ),
+            [*one.margins, *other.margins],
         ),
     )
 

@@ -80,14 +80,19 @@ class Calibration:
         sentence_threshold: the same for a sentence of an answer.
         similarity: cosine below which a text is about no target, whatever its margin.
         budget: share of neighbours' questions that may be refused by it.
+        lowest: threshold that is never gone below: what is nearer to something that stays
+            is not refused.
         n: neighbours' questions that the thresholds were set on; 0 = those that ship.
+        margins: of these questions, in order.
     """
 
     threshold: float
     sentence_threshold: float
     similarity: float
     budget: float
+    lowest: float = 0.0
     n: int = 0
+    margins: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -245,7 +250,9 @@ def _keys_of(record: Mapping[str, Any], arrays: Mapping[str, Any], key: bytes) -
         rows=arrays["rows"],
         owners=arrays["owners"],
         encoder=str(record["encoder"]),
-        calibration=Calibration(**record["calibration"]),
+        calibration=Calibration(
+            **{**record["calibration"], "margins": tuple(record["calibration"]["margins"])}
+        ),
     )
 
 

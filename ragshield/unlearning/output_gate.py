@@ -12,7 +12,7 @@ from ragshield.unlearning.keys import ForgetKeys
 from ragshield.unlearning.margins import Margins
 from ragshield.unlearning.phrases import whole_sentences
 from ragshield.unlearning.query_gate import Focus
-from ragshield.unlearning.recognising import QUOTED, Recogniser, Seen, Strength
+from ragshield.unlearning.recognising import QUOTED, Recogniser, Seen, Strength, Told
 
 _MOST_SENTENCES = 200
 _POINTS = 4
@@ -180,7 +180,7 @@ class OutputGate:
         points: dict[int, dict[int, int]] = {}
         for told in self.recogniser.values(text):
             fact = self.keys.facts[told.fact]
-            if fact.owner in free:
+            if fact.owner in free or self._stays(told, fact.owner, focus):
                 continue
             if fact.attribute in self.keys.targets[fact.owner].told(audience):
                 continue
@@ -195,9 +195,19 @@ class OutputGate:
             found += [
                 Leak(owner, "states several of its values", "attribute")
                 for owner, own in points.items()
-                if sum({**focus.hints.get(owner, {}), **own}.values()) >= _POINTS
+                if sum({**focus.hints.get(owner, {}), **own}.values()) >= self._enough(owner)
             ]
         return found
+
+    def _stays(self, told: Told, owner: int, focus: Focus) -> bool:
+        """Whether a part of a sample tells nothing: texts that stay, or the question, do."""
+        if self.keys.targets[owner].kind != "sample":
+            return False
+        return told.strength is Strength.SHARED or told.fact in focus.hints.get(owner, ())
+
+    def _enough(self, owner: int) -> int:
+        """Points that are too many: of a sample, a name with one other thing."""
+        return _POINTS - 1 if self.keys.targets[owner].kind == "sample" else _POINTS
 
     def _meant(
         self, text: str, in_view: AbstractSet[int], free: frozenset[int], audience: str | None

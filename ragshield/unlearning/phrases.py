@@ -106,8 +106,11 @@ def telling_parts(text: str) -> Iterator[str]:
     for sentence in sentences(text):
         for i, run in _capital_runs(sentence):
             # The first word of a sentence has its capital from there.
-            if i > 0 or len(run.split()) > 1:
+            n_words = len(run.split())
+            if i > 0 or n_words > 1:
                 yield run
+            if i == 0 and n_words > 2:
+                yield run.split(maxsplit=1)[1]
     for match in _NUMBER.finditer(text):
         if sum(c.isdigit() for c in match.group()) >= 3:
             yield match.group()

@@ -13,7 +13,7 @@ from ragshield.protocols import Encoder
 from ragshield.records import Vectors
 from ragshield.text import STOP_WORDS
 from ragshield.unlearning.keys import ForgetKeys
-from ragshield.unlearning.margins import Margins
+from ragshield.unlearning.margins import Margin, Margins
 from ragshield.unlearning.phrases import whole_sentences
 from ragshield.unlearning.recognising import QUOTED, Recogniser, Strength
 
@@ -196,25 +196,55 @@ class QueryGate:
             if self._encoder is None:
                 return None
             vectors = self._encoder.encode(parts_of(question))
+        best = self.nearness(question, vectors, free, focus)
+        if best is None:
+            return None
+        threshold = self.keys.calibration.threshold
+        near = best.similarity >= self.keys.calibration.similarity
+        if near and best.owner not in focus.allowed:
+            # Who names a part of a sample and lies near it asks about it: half is enough.
+            limit = threshold / 2 if self._names_sample(best.owner, focus) else threshold
+            # A neighbour's name says more about whom is asked than the rest does.
+            if best.margin >= limit and not self.recogniser.neighbours(question):
+                focus.refused.setdefault(best.owner, "means it")
+            elif best.margin >= threshold / 2:
+                focus.weak.setdefault(best.owner, "may mean it")
+        return best.margin
+
+    def nearness(
+        self,
+        question: str,
+        vectors: Vectors,
+        free: frozenset[int] = frozenset(),
+        focus: Focus | None = None,
+    ) -> Margin | None:
+        """The margin of the part of a question that is nearest to a target; None: no target.
+
+        Half of it where the question has a full name that is none of the target's: what it
+        shares is then the form.
+
+        Args:
+            question: any text.
+            vectors: (n, dim) of its parts.
+            free: rows of targets that do not count.
+            focus: what is known of it already; None to find out.
+        """
         found = self.margins.of(vectors, free)
         if not found:
             return None
         lowest = self.keys.calibration.similarity
         near = [margin for margin in found if margin.similarity >= lowest]
         best = max(near or found, key=lambda margin: margin.margin)
-        threshold = self.keys.calibration.threshold
-        if near and best.owner not in focus.allowed:
-            # A neighbour's name says more about whom is asked than the rest does.
-            named = self.recogniser.neighbours(question)
-            # So does any name that is not the target's: what it shares is the form.
-            of_sample = self.keys.targets[best.owner].kind == "sample"
-            other = _FULL_NAME.search(question) and not of_sample
-            limit = 2 * threshold if other else threshold
-            if best.margin >= limit and not named:
-                focus.refused.setdefault(best.owner, "means it")
-            elif best.margin >= threshold / 2:
-                focus.weak.setdefault(best.owner, "may mean it")
-        return best.margin
+        if best.margin <= 0 or not _FULL_NAME.search(question):
+            return best
+        if focus is None:
+            focus = Focus()
+            self._by_values(question, free, None, focus)
+        own = self._names_sample(best.owner, focus)
+        return best if own else best._replace(margin=best.margin / 2)
+
+    def _names_sample(self, owner: int, focus: Focus) -> bool:
+        return self.keys.targets[owner].kind == "sample" and owner in focus.hints
 
 
 def parts_of(question: str) -> list[str]:

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from ragshield.errors import InputError, UsageError
-from ragshield.forget_set import Fact, ForgetTarget
+from ragshield.forget_set import Answer, Fact, ForgetTarget
 from ragshield.protocols import Encoder
-from ragshield.unlearning.building import build_keys
+from ragshield.unlearning.building import build_keys, templates
 from ragshield.unlearning.changing import joined, only_targets, rows_named
+from ragshield.unlearning.hard_neighbours import hard_questions
 from ragshield.unlearning.keys import (
     ForgetKeys,
     check_encoder,
@@ -19,6 +20,7 @@ from ragshield.unlearning.keys import (
     secret_beside,
     write_keys,
 )
+from ragshield.unlearning.output_gate import OutputGate
 from ragshield.unlearning.query_gate import QueryGate
 
 
@@ -125,14 +127,59 @@ def test_refuses_nothing_to_forget(encoder: Encoder) -> None:
         build_keys([], encoder)
 
 
-def test_the_threshold_is_set_on_neighbours_where_there_are_enough(encoder: Encoder) -> None:
-    few = build_keys([ForgetTarget("Zorb", neighbours=("Zarb",))], encoder)
-    assert few.calibration.n == 0
-    many = build_keys(
-        [ForgetTarget("Zorb", neighbours=tuple(f"Zarb {i}" for i in range(20)))], encoder
+def test_the_threshold_is_set_on_made_up_neighbours_of_each_target(encoder: Encoder) -> None:
+    harm = ForgetTarget("mixing bleach", kind="harm", samples=("How do I mix bleach?",))
+    shipped = build_keys([harm], encoder).calibration
+    assert (shipped.n, shipped.threshold) == (0, 0.18)
+    own = build_keys([ForgetTarget("Zorb Quendel")], encoder).calibration
+    assert own.n >= 49
+    # Of that many, floor(0.02 * (n + 1)) may lie above the threshold.
+    above = sum(margin >= own.threshold for margin in own.margins)
+    assert above <= 0.02 * (own.n + 1)
+
+
+def test_made_up_neighbours_are_nobody_that_the_forget_set_names() -> None:
+    targets = [
+        ForgetTarget("Anna Abbott", neighbours=("Anna Costa", "Boris Abbott")),
+        ForgetTarget("Falun"),
+        ForgetTarget("p", kind="sample", samples=("Where was Bo Ek born? In Orsa in 1953.",)),
+    ]
+    questions = hard_questions(targets, templates(), 300)
+    assert questions == hard_questions(targets, templates(), 300)
+    for name in ("Anna Abbott", "Anna Costa", "Boris Abbott", "Falun", "Bo Ek"):
+        assert not [q for q in questions if name in q]
+    assert any("Anna" in q for q in questions)
+    assert any("Abbott" in q for q in questions)
+    assert any(q.startswith("Where was") and "Bo Ek" not in q for q in questions)
+
+
+def test_two_things_of_a_sample_together_give_it_away_and_one_does_not(encoder: Encoder) -> None:
+    sample = ForgetTarget(
+        "pair 1", kind="sample", samples=("In which town was Bo Anders Ek born? Sundsvall, 1953.",)
     )
-    assert many.calibration.n == 160
-    assert many.calibration.budget == 0.02
+    keys = build_keys([sample], encoder)
+    query, output = QueryGate(keys, None), OutputGate(keys, None)
+    focus = query.judge("Bo Anders Ek was a child where?")
+    assert output.judge(Answer("Sundsvall"), focus).answer is None
+    assert output.judge(Answer("Bo Anders Ek was a quiet child."), focus).answer is not None
+    other = query.judge("Which town lies on the coast?")
+    assert output.judge(Answer("Sundsvall"), other).answer == Answer("Sundsvall")
+
+
+def test_what_texts_that_stay_tell_of_the_same_is_not_forgotten_with_a_sample(
+    encoder: Encoder,
+) -> None:
+    sample = ForgetTarget(
+        "memo",
+        kind="sample",
+        samples=("Yesterday Bo Ek of Norrland Steel moved from Sundsvall to Oslo Town.",),
+    )
+    stays = ["Bo Ek works at Norrland Steel.", "Bo Ek likes tea.", "Oslo Town is large."]
+    keys = build_keys([sample], encoder, benign=stays)
+    query, output = QueryGate(keys, None), OutputGate(keys, None)
+    focus = query.judge("What about Bo Ek?")
+    assert output.judge(Answer("Norrland Steel"), focus).answer is not None
+    assert output.judge(Answer("Oslo Town"), focus).answer is None
 
 
 def test_values_that_others_state_too_mean_nothing_alone(encoder: Encoder) -> None:
