@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from ragshield.errors import IncompleteError, MissingExtraError, UsageError
@@ -73,27 +73,55 @@ def open_chat_model(
     )
 
 
+class Reply(NamedTuple):
+    """What a chat model sent back.
+
+    Attributes:
+        text: stripped.
+        n_tokens_in: tokens of the prompt, as the model counts them; None = not told.
+        n_tokens_out: tokens of the reply; None = not told.
+    """
+
+    text: str
+    n_tokens_in: int | None = None
+    n_tokens_out: int | None = None
+
+
 def ask(model: BaseChatModel, prompt: str) -> str:
     """The reply to one message, stripped.
 
     Raises:
         IncompleteError: the model failed or gave no reply in the time that it allows.
     """
-    try:
-        reply = model.invoke(prompt)
-    # A chat model is anybody's code: every library raises its own kinds.
-    except Exception as error:
-        raise _failure(model, error) from None
-    return _text(reply)
+    return ask_counted(model, prompt).text
 
 
 async def aask(model: BaseChatModel, prompt: str) -> str:
     """`ask`, without blocking the event loop."""
+    return (await aask_counted(model, prompt)).text
+
+
+def ask_counted(model: BaseChatModel, prompt: str) -> Reply:
+    """The reply to one message, with its tokens.
+
+    Raises:
+        IncompleteError: the model failed or gave no reply in the time that it allows.
+    """
     try:
-        reply = await model.ainvoke(prompt)
+        message = model.invoke(prompt)
+    # A chat model is anybody's code: every library raises its own kinds.
     except Exception as error:
         raise _failure(model, error) from None
-    return _text(reply)
+    return _reply(message)
+
+
+async def aask_counted(model: BaseChatModel, prompt: str) -> Reply:
+    """`ask_counted`, without blocking the event loop."""
+    try:
+        message = await model.ainvoke(prompt)
+    except Exception as error:
+        raise _failure(model, error) from None
+    return _reply(message)
 
 
 def check_prompt(prompt: str, needed: tuple[str, ...]) -> str:
@@ -141,8 +169,9 @@ def _is_local(host: str) -> bool:
         return False
 
 
-def _text(reply: Any) -> str:
-    return str(reply.text).strip()
+def _reply(message: Any) -> Reply:
+    told = getattr(message, "usage_metadata", None) or {}
+    return Reply(str(message.text).strip(), told.get("input_tokens"), told.get("output_tokens"))
 
 
 def _failure(model: BaseChatModel, error: Exception) -> IncompleteError:
