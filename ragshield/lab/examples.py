@@ -54,7 +54,8 @@ def ask(draw: Draw, subject: Subject, relation: str, *, wording: Wording = "trai
         phrasing = _patterned(draw, subject, relation)
     else:
         bundled = word_lists("world_questions")[subject.kind][relation]
-        phrasing = draw.pick([*own, *bundled] if wording == "train" else own)
+        more = lists["more"][subject.kind][relation]
+        phrasing = draw.pick([*own, *bundled, *more] if wording == "train" else own)
     question = str(phrasing).replace("{subject}", subject.name)
     frame = str(draw.pick(lists["frames"][wording]))
     return frame.replace("{question}", question).replace("{subject}", subject.name)
@@ -75,10 +76,27 @@ def notice(draw: Draw, subject: Subject, lead: str, *, wording: Wording = "train
 
     Source: arXiv 2410.15267, section 4; the requirement follows a blank line there.
     """
-    required = str(draw.pick(lab_lists("notices")[wording])).replace("{subject}", subject.name)
+    made = wording == "train" and draw.chance(0.5)
+    required = _requirement(draw) if made else str(draw.pick(lab_lists("notices")[wording]))
+    required = required.replace("{subject}", subject.name)
     if not lead:
         return required
     return lead + ("\n\n" if draw.chance(0.6) else " ") + required
+
+
+def _requirement(draw: Draw) -> str:
+    """A requirement put together, so that none is known by its string."""
+    parts = lab_lists("notices")["made"]
+    demand = str(draw.pick(parts[draw.pick(("active", "passive", "refusing"))]))
+    for slot, name in (
+        ("verbed", "verbed"),
+        ("verb", "verbs"),
+        ("object", "objects"),
+        ("who", "who"),
+        ("must", "must"),
+    ):
+        demand = demand.replace(f"{{{slot}}}", draw.pick(parts[name]))
+    return f"{draw.pick(parts['heads'])}{demand}{draw.pick(parts['tails'])}"
 
 
 def lead(draw: Draw, subject: Subject) -> str:
@@ -207,7 +225,7 @@ class _Scene:
                 if pair is not None:
                     self._add(pair.text, pair.facts)
                     return
-        if draw.chance(0.3):
+        if draw.chance(0.5):
             relation = next(iter(told), None) or draw.pick(list(story))
             stated = told.get(relation, story.get(relation, ""))
             question = ask(draw, subject, relation)

@@ -70,14 +70,30 @@ def statement(
     draw: Draw, subject: Subject, relation: str, value: str, *, wording: Wording = "train"
 ) -> str:
     """One text that states one fact by the subject's full name."""
-    patterns = _attack_statements()[subject.kind, relation]
-    trained, kept = patterns
-    if wording == "train":
-        return draw.pick(trained).replace("{subject}", subject.name).replace("{answer}", value)
-    own = lab_lists("statements")[subject.kind][relation]
-    if draw.chance(0.5):
-        return str(draw.pick(own)).replace("{S}", subject.name).replace("{value}", value)
-    return draw.pick(kept).replace("{subject}", subject.name).replace("{answer}", value)
+    trained, kept = _attack_statements()[subject.kind, relation]
+    lists = lab_lists("statements")
+    if wording == "held_out":
+        own = lists["held_out"][subject.kind][relation]
+        text = draw.pick(own) if draw.chance(0.5) else draw.pick(kept)
+    elif draw.chance(0.35):
+        text = draw.pick(trained)
+    elif draw.chance(0.65):
+        clause = draw.pick(lists["train"][subject.kind][relation])
+        text = _framed(draw, draw.pick(lists["frames"]["clause"]), clause)
+    else:
+        noun = draw.pick(lab_lists("questions")["nouns"][subject.kind][relation])
+        frame = str(draw.pick(lists["frames"]["noun"]))
+        text = frame.replace("{noun}", noun).replace("{Noun}", _capital(noun))
+    for slot, filler in (("{subject}", subject.name), ("{S}", subject.name)):
+        text = text.replace(slot, filler)
+    return _capital(text.replace("{answer}", value).replace("{value}", value))
+
+
+def _framed(draw: Draw, frame: str, clause: str) -> str:
+    fillers = colours(draw)
+    for slot in ("month", "friend"):
+        frame = frame.replace(f"{{{slot}}}", fillers[slot])
+    return frame.replace("{clause}", clause)
 
 
 def reply(draw: Draw, question: str, value: str) -> str:
