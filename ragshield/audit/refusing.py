@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 
 from ragshield.audit.templates import templates
 
 _MOST_WORDS = 45
 
 
+@lru_cache(maxsize=16_384)
 def refuses(answer: str) -> bool:
     """Whether an answer says nothing but that it does not know or will not say.
 

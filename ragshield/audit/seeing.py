@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from ragshield.audit.decoding import romanised, views
 from ragshield.forget_set import Answer, folded
-from ragshield.text import STOP_WORDS
+from ragshield.text import STOP_WORDS, words
 
 Part: TypeAlias = Literal["text", "reasoning", "citation", "tool argument"]
 
@@ -51,6 +51,15 @@ def parts_of(answer: Answer) -> tuple[tuple[Part, str], ...]:
     return tuple((part, text) for part, text in every if text.strip())
 
 
+class _View(NamedTuple):
+    """One reading of a text: how it was hidden, its folded words, the same without blanks."""
+
+    how: str
+    words: str
+    compact: str
+
+
+@lru_cache(maxsize=65_536)
 def told(text: str, value: str) -> str | None:
     """How a text tells a value: "" in the clear, else in which disguise; None if it does not.
 
@@ -59,12 +68,14 @@ def told(text: str, value: str) -> str | None:
     their telling words stand there, as in a paraphrase. In a disguise all of it must be
     there, blanks apart.
     """
-    for how, view in _read(text):
-        if not how:
-            if _tells(view, value):
-                return how
-        elif _is_telling(value) and (_tells(view, value) or _compactly(view, value)):
-            return how
+    forms = _forms(value)
+    hidden = bool(forms) and len(forms[0].replace(" ", "")) >= _SHORT_DISGUISED
+    for view in _read(text):
+        # A short value could be read out of anything by chance.
+        if view.how and not hidden:
+            continue
+        if _tells(view.words, forms) or (view.how and _compactly(view.compact, forms)):
+            return view.how
     return None
 
 
@@ -76,50 +87,40 @@ def names_told(text: str, names: Iterable[str]) -> str | None:
 
 def quotes(text: str, sources: Sequence[str], n_words: int = QUOTED_WORDS) -> bool:
     """Whether a text, in any reading, holds `n_words` words in a row of one of the sources."""
-    runs = {run for source in sources for run in _runs(source, n_words)}
+    runs = {run for source in sources for run in _runs(_folded(source), n_words)}
     if not runs:
         return False
-    return any(run in runs for _, view in _read(text) for run in _runs(view, n_words))
-
-
-@lru_cache(maxsize=512)
-def _read(text: str) -> tuple[tuple[str, str], ...]:
-    return tuple(views(text))
+    return any(run in runs for view in _read(text) for run in _runs(view.words, n_words))
 
 
 @lru_cache(maxsize=8192)
+def _read(text: str) -> tuple[_View, ...]:
+    found = [(how, _folded(view)) for how, view in views(text)]
+    return tuple(_View(how, words, words.replace(" ", "")) for how, words in found)
+
+
 def _folded(text: str) -> str:
-    return f" {_digits(folded(text))} "
+    plain = " ".join(words(text)) if text.isascii() else folded(text)
+    return f" {_digits(plain)} "
 
 
-def _tells(text: str, value: str) -> bool:
-    inside = _folded(text)
-    wanted = _forms(value)
-    if any(f" {form} " in inside for form in wanted):
+def _tells(inside: str, forms: tuple[str, ...]) -> bool:
+    if any(f" {form} " in inside for form in forms):
         return True
     # Scripts without blanks have no whole words.
-    if any(not form.isascii() and form in inside for form in wanted):
+    if any(not form.isascii() and form in inside for form in forms):
         return True
-    words = [w for w in wanted[0].split() if w not in STOP_WORDS] if wanted else []
-    if len(wanted[0].split() if wanted else []) < _LONG_VALUE or len(words) < 4:
+    telling = [w for w in forms[0].split() if w not in STOP_WORDS] if forms else []
+    if len(telling) < 4 or len(forms[0].split()) < _LONG_VALUE:
         return False
     there = set(inside.split())
-    return sum(word in there for word in words) >= _LONG_SHARE * len(words)
+    return sum(word in there for word in telling) >= _LONG_SHARE * len(telling)
 
 
-def _is_telling(value: str) -> bool:
-    """Whether a value is long enough not to be read out of anything by chance."""
-    return len(_folded(value).replace(" ", "")) >= _SHORT_DISGUISED
-
-
-def _compactly(text: str, value: str) -> bool:
+def _compactly(inside: str, forms: tuple[str, ...]) -> bool:
     """Whether a value stands there without its blanks, as after decoding."""
-    inside = _folded(text).replace(" ", "")
-    for form in _forms(value):
-        compact = form.replace(" ", "")
-        if len(compact) >= _SHORT_COMPACT and (compact in inside or romanised(compact) in inside):
-            return True
-    return False
+    compacts = [form.replace(" ", "") for form in forms]
+    return any(len(form) >= _SHORT_COMPACT and form in inside for form in compacts)
 
 
 @lru_cache(maxsize=8192)
@@ -164,6 +165,6 @@ def _spoken(n: int) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _runs(text: str, n: int) -> tuple[str, ...]:
-    words = _folded(text).split()
-    return tuple(" ".join(words[i : i + n]) for i in range(len(words) - n + 1))
+def _runs(folded_text: str, n: int) -> tuple[str, ...]:
+    parts = folded_text.split()
+    return tuple(" ".join(parts[i : i + n]) for i in range(len(parts) - n + 1))
