@@ -32,7 +32,7 @@ def test_a_statement_names_subject_and_value(cast: Cast, wording: str) -> None:
         subject = next(s for s in cast.known if s.kind == kind)
         for relation in relations:
             text = passages.statement(draw, subject, relation, "Quillow", wording=wording)  # type: ignore[arg-type]
-            assert states(text, subject.name)
+            assert subject.name in text
             assert states(text, "Quillow")
 
 
@@ -46,7 +46,7 @@ def test_statements_for_measuring_are_never_trained_on(cast: Cast) -> None:
         }
         for wording in ("train", "held_out")
     )
-    assert len(trained) == 8
+    assert len(trained) > 100
     assert len(kept) == 6
     assert not trained & kept
 
