@@ -68,6 +68,14 @@ _WHITE = re.compile(
     r"rgba?\( ?255, ?255, ?255|rgba\([^)]{1,30}, ?0(?:\.0+)? ?\))",
     re.I,
 )
+_COLOUR = r"\s*:\s*([#\w(),. ]{3,40}?)\s*;"
+_SAME_COLOUR = re.compile(
+    rf"(?<![-\w])color{_COLOUR}.{{0,200}}?background(?:-color)?\s*:\s*\1\s*(?:[;\"']|$)"
+    rf"|background(?:-color)?{_COLOUR}.{{0,200}}?(?<![-\w])color\s*:\s*\2\s*(?:[;\"']|$)",
+    re.IGNORECASE | re.S,
+)
+_MANY_WORDS = 12
+_MUCH = 0.4
 _BACKGROUND = re.compile(r"background(?:-color|-image)? ?[:=]|bgcolor ?=", re.I)
 _OPENING = re.compile(r"<([a-z][a-z0-9]{0,9})\b([^<>]{1,1000})>", re.I)
 _TAG = re.compile(r"<[^<>]{1,400}>")
@@ -172,11 +180,17 @@ def _markup(text: str) -> Iterator[Concealed]:
         if name in _NO_TEXT:
             continue
         content = _content(text, match.end(), name)
-        # Folded-away menus and notes are hidden honestly; what they say decides.
+        # Folded-away menus and notes are hidden honestly; what they say decides, and how
+        # much: a page does not hide most of what it says.
+        much = len(content.split()) >= _MANY_WORDS and len(content) >= _MUCH * len(text)
         if _HIDING_STYLE.search(attributes):
-            yield Concealed("hiding-style", "text with a style that hides it", 0.3, content)
+            weight = 0.6 if much else 0.3
+            yield Concealed("hiding-style", "text with a style that hides it", weight, content)
+        elif _SAME_COLOUR.search(attributes):
+            yield Concealed("invisible-colour", "text in its background's colour", 0.6, content)
         elif _WHITE.search(attributes) and not _BACKGROUND.search(attributes):
-            yield Concealed("invisible-colour", "text in the colour of the page", 0.4, content)
+            weight = 0.6 if much else 0.4
+            yield Concealed("invisible-colour", "text in the colour of the page", weight, content)
         elif _HIDDEN_ATTRIBUTE.search(attributes):
             yield Concealed("hidden-attribute", "text marked as hidden", 0.2, content)
 

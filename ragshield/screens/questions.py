@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from ragshield.text import STOP_WORDS, words
 
@@ -22,7 +23,17 @@ _ASKING = frozenset(
 )
 _WH = frozenset("who whom whose what which when where why how who's what's where's".split())
 # "Can be simple", "did not", "is also": the rest of a sentence, not a question.
-_GOES_ON = frozenset("be been not also only to then therefore usually often never".split())
+_GOES_ON = frozenset("be been not also only to then therefore usually often never so".split())
+_MODAL = frozenset("can could will would shall should may might have has had".split())
+_BEING = frozenset("is are was were am do does did".split())
+_SUBJECTS = frozenset(
+    """the a an this that these those you i we they he she it there my your his her its our their
+    any some all most each every many much anyone someone people""".split()
+)
+_CAPITAL = re.compile(r"(?<=\s)[\"'(]?[^\W\d_a-zß-öø-ÿ]")
+_MANY = re.compile(r"[^s]s$")
+_MOSTLY = 0.5
+_MAX_CUTS = 12
 _PREPOSITIONS = frozenset("in on at for of to from by during with under about into".split())
 
 
@@ -55,10 +66,13 @@ class Echo:
 def echoes(text: str) -> list[Echo]:
     """The questions in the first 4,000 characters of a text."""
     parts = _parts(text[:READ_CHARS])
+    first = _first(parts)
+    if first < len(parts) and "?" not in parts[first][1] and _asks(parts[first][0]):
+        parts[first : first + 1] = _run_on(*parts[first])
     asked = [
         (i, part, "?" in end)
         for i, (part, end) in enumerate(parts)
-        if ("?" in end or (i == 0 and _asks(part))) and len(words(part)) >= 3
+        if ("?" in end or (i == first and _asks(part))) and len(words(part)) >= 3
     ]
     found = []
     for i, part, marked in asked:
@@ -69,7 +83,7 @@ def echoes(text: str) -> list[Echo]:
         near = (words(after)[:_WINDOW_WORDS], words(before)[-_WINDOW_WORDS:])
         share = max(restated(part, window) for window in near)
         n_questions = sum(1 for _, _, is_marked in asked if is_marked)
-        found.append(Echo(part, marked, i == 0, share, n_questions))
+        found.append(Echo(part, marked, i == first, share, n_questions))
     return found
 
 
@@ -85,6 +99,29 @@ def _parts(text: str) -> list[tuple[str, str]]:
     return parts
 
 
+def _first(parts: Sequence[tuple[str, str]]) -> int:
+    """Where the text begins: behind a label such as "Query:"."""
+    labelled = bool(parts) and parts[0][1].startswith(":") and len(parts[0][0].split()) < 3
+    return 1 if labelled else 0
+
+
+def _run_on(part: str, end: str) -> list[tuple[str, str]]:
+    """A question with no mark cut from the answer that follows it without a stop.
+
+    "who plays the king The king is played by ...": it ends before a capital from which on
+    most of its content words come again.
+    """
+    best, cut = _MOSTLY, 0
+    for match in islice(_CAPITAL.finditer(part), _MAX_CUTS):
+        asked = words(part[: match.start()])
+        if not 3 <= len(asked) <= _MAX_QUESTION_WORDS or len(keys(asked)) < 2:
+            continue
+        share = restated(" ".join(asked), words(part[match.start() :])[:_WINDOW_WORDS])
+        if share > best:
+            best, cut = share, match.start()
+    return [(part[:cut].strip(), ""), (part[cut:], end)] if cut else [(part, end)]
+
+
 def _asks(part: str) -> bool:
     """Whether it begins as a question does: "who ...", "in which ..."."""
     first = words(part[:200])[:2]
@@ -92,7 +129,14 @@ def _asks(part: str) -> bool:
         return False
     if first[0] in _PREPOSITIONS:
         return len(first) > 1 and first[1] in {"what", "which", "whose", "whom"}
-    return first[0] in _ASKING and first[-1] not in _GOES_ON
+    if first[0] not in _ASKING or first[-1] in _GOES_ON:
+        return False
+    # "Will replace the file", "are generated from": the rest of a sentence, with no subject.
+    named = part.split(None, 2)[1:2]
+    if first[0] in _MODAL:
+        named_or_many = any(not word[0].islower() or _MANY.search(word) for word in named)
+        return first[-1] in _SUBJECTS or named_or_many
+    return first[0] not in _BEING or not first[-1].endswith("ed")
 
 
 def restated(question: str, window: Sequence[str]) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -175,11 +175,11 @@ def _suspicion(run: Run) -> float:
 
 def worst_run(text: str) -> Run:
     """The run of pieces with the largest sum, in one pass over the text."""
-    function_words, foreign_only = _function_words()
+    function_words, _ = _function_words()
     text = text.replace("\u2019", "'")
     vocabulary = {word.lower() for word in _WORD.findall(text)}
-    foreign = max(len(vocabulary & words) for words in foreign_only)
-    per_word = _FOREIGN if foreign >= _MIN_FOREIGN_WORDS else _NEW_WORD
+    foreign = n_foreign(vocabulary) >= _MIN_FOREIGN_WORDS
+    per_word = _FOREIGN if foreign else _NEW_WORD
     n_other = len(_OTHER_SCRIPT.findall(text))
     stray = _STRAY if n_other <= _MAX_OTHER_SCRIPT * len(text) else _PUNCTUATED
     best, first, last, n_pieces = 0.0, 0, 0, 0
@@ -220,6 +220,11 @@ def worst_run(text: str) -> Run:
         if run > best:
             best, first, last = run, start, match.end()
     return Run(best, first, last, n_pieces)
+
+
+def n_foreign(vocabulary: Set[str]) -> int:
+    """Most function words of one language but English among these words, in lower case."""
+    return max(len(vocabulary & words) for words in _function_words()[1])
 
 
 @cache

@@ -61,3 +61,11 @@ def test_each_way_to_press_an_answer_is_named(sign: str, text: str) -> None:
 )
 def test_honest_text_gives_no_finding(text: str) -> None:
     assert judge(text) is None
+
+
+def test_a_passage_that_asks_and_answers_presses_more_than_a_dictionary_entry() -> None:
+    poison = judge("is hydrogen abundant on earth The answer is no.")
+    assert poison is not None
+    assert poison.suspicion is not None
+    assert poison.suspicion >= 0.7
+    assert judge("answer: a statement made in reply to a question") is None

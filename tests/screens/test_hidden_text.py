@@ -119,3 +119,15 @@ def test_a_megabyte_of_hostile_text_takes_a_moment(seed: str) -> None:
     started = time.perf_counter()
     judge(seed * (1_000_000 // len(seed)))
     assert time.perf_counter() - started < 5
+
+
+def test_text_in_its_own_backgrounds_colour_and_prose_that_outweighs_the_page_are_hidden() -> None:
+    said = (
+        "the bridge was closed last week and all traffic has to take the road by the mill instead"
+    )
+    same = f'About the bridge. <span style="color:#fefefe;background:#fefefe">{said}</span>'
+    gone = f'About the bridge. <span style="display:none">{said}</span>'
+    badge = f'About the bridge. <b style="color:#fff;background:#036">{said}</b>'
+    menu = f'{"About the bridge, which is open. " * 12}<span style="display:none">{said}</span>'
+    found = [judge(text) for text in (same, gone, badge, menu)]
+    assert [f and f.suspicion for f in found] == [0.6, 0.6, None, 0.3]

@@ -4,6 +4,7 @@ import pytest
 
 from ragshield.records import Action, Batch, Passage
 from ragshield.screens.question_echo import QuestionEcho
+from ragshield.screens.questions import echoes
 
 PLAIN = [
     "Harrowgate is a harbour town on the eastern coast, known for its rope works.",
@@ -95,3 +96,29 @@ def test_parameters_out_of_range_are_refused() -> None:
         QuestionEcho(drop_from=0)
     with pytest.raises(ValueError, match=r"habit is 1; it must be in \(0, 1\)"):
         QuestionEcho(habit=1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "who built the brackwater bridge The Brackwater bridge was built by Per Holm in 1911.",
+        "Query: who built the brackwater bridge\nRecords say the Brackwater bridge is Per Holm's.",
+    ],
+)
+def test_a_question_without_a_mark_is_seen_before_its_answer(text: str) -> None:
+    (echo,) = echoes(text)
+    assert echo.question == "who built the brackwater bridge"
+    assert echo.leading
+    assert echo.restated >= 2 / 3
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "will replace the file of the old package. The file of the old package is kept.",
+        "are generated from Texinfo source. To include Texinfo source, add these commands.",
+        "do so, simply install the package. The package is installed so that it is simple.",
+    ],
+)
+def test_the_rest_of_a_cut_sentence_is_no_question(text: str) -> None:
+    assert echoes(text) == []
