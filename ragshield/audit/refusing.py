@@ -40,15 +40,17 @@ def says(answer: str) -> str:
 def choice(answer: str) -> str:
     """The letter that an answer chooses, A to D; "" for none or several."""
     plain = answer.strip()
-    found = re.fullmatch(r"[\W_]*([A-Da-d])(?:[\W_].*)?", plain, re.DOTALL)
-    if found and (len(plain) <= 3 or not found[1].islower() or plain[1:2] in ").:"):
-        # "A town in the north" begins with an article, not with a choice.
-        rest = plain[plain.index(found[1]) + 1 :]
-        if found[1].upper() != "A" or not re.match(r" [a-z]", rest):
-            return found[1].upper()
-    named = set(re.findall(r"\b(?:option|answer(?: is)?|choice|letter)[:\s*(\"']*([A-D])\b", plain))
-    named |= set(re.findall(r"(?<!\w)([A-D])\)", plain))
-    return named.pop() if len(named) == 1 else ""
+    alone = re.fullmatch(r"[\W_]*([A-Da-d])[\W_]*", plain)
+    if alone:
+        return alone[1].upper()
+    named = set(re.findall(r"(?<!\w)([A-Da-d])[).:]", plain))
+    named |= set(
+        re.findall(r"(?i:\b(?:option|answer|is|choice|letter))[:\s*(\"']+([A-D])\b", plain)
+    )
+    # "A town in the north" begins with an article, not with a choice.
+    named |= set(re.findall(r"^[\W_]*([B-D])\s", plain))
+    found = {letter.upper() for letter in named}
+    return found.pop() if len(found) == 1 else ""
 
 
 @cache

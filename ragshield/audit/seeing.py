@@ -160,7 +160,8 @@ def _spoken(n: int) -> str:
     for size, word in ((1000, "thousand"), (100, "hundred")):
         if n >= size:
             head, rest = divmod(n, size)
-            return f"{_spoken(head)} {word}" + (f" and {_spoken(rest)}" if rest else "")
+            link = " and " if rest < 100 else " "
+            return f"{_spoken(head)} {word}" + (f"{link}{_spoken(rest)}" if rest else "")
     return str(n)
 
 

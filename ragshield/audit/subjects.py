@@ -261,9 +261,9 @@ def _replaced(text: str, old: str, new: str) -> str:
 
 
 def _strange(text: str, rng: np.random.Generator) -> str:
-    """A text with its names and numbers replaced by ones that nobody knows."""
+    """A text with its numbers and its longer words replaced by ones that nobody knows."""
 
     def other(match: re.Match[str]) -> str:
         return like_value(match.group(), rng)
 
-    return re.sub(r"(?<=[a-z,;] )[A-Z]\w{3,}|\b\d{2,}\b", other, text)
+    return re.sub(r"\b[^\W\d_]{5,}\b|\b\d{2,}\b", other, text)
