@@ -28,6 +28,9 @@ _NEGATIONS = frozenset(
     """not no never neither nor without cannot can't won't don't doesn't didn't isn't aren't
     wasn't weren't hasn't haven't hadn't shouldn't wouldn't couldn't mustn't""".split()
 )
+# Digits with a sign or a unit; "host_3" and "ls.1" name a thing.
+_QUANTITY = re.compile(r"\W*(?:[a-z]{0,3})\d[\d.,:/-]*(?:[a-z%]{0,3})$")
+_NUMBERED = re.compile(r"(?:[A-Z]|\d{1,2})(?:[.-]\d{1,2})+$|\d{1,2}$")
 _VERSION = frozenset(
     """version v release section chapter figure fig table page p part step volume vol no number
     appendix item rev revision build""".split()
@@ -45,7 +48,8 @@ class Edit:
         second: the words of the second.
         position: number of words before the first change.
         n_same: number of words that both have.
-        numbering: whether the changed number follows a word such as "version" or "page".
+        numbering: whether the changed number follows a word such as "version" or "page", or
+            the changed name stands before a number.
     """
 
     kind: EditKind
@@ -91,6 +95,9 @@ def edit_between(first: Sequence[str], second: Sequence[str]) -> Edit | None:
         return None
     before = first[position - 1].lower().rstrip(".") if position else ""
     numbering = kind == "number" and (before in _VERSION or any(v.count(".") > 1 for v in old))
+    behind = first[position + len(old) :][:1]
+    if kind == "name" and behind and _NUMBERED.match(behind[0]):
+        numbering = True  # "Figure 3": what something numbered is called
     return Edit(kind, " ".join(old), " ".join(new), position, n_same, numbering)
 
 
@@ -107,7 +114,7 @@ def _kind(old: tuple[str, ...], new: tuple[str, ...]) -> EditKind | None:
         return None
     if lowered <= _DATES:
         return "date"
-    if all(any(c.isdigit() for c in w) or w in _NUMBERS for w in lowered):
+    if all(_QUANTITY.match(w) or w in _NUMBERS for w in lowered):
         return "number"
     if all(word[0].isupper() for word in (*old, *new)):
         return "name" if {w.lower() for w in old} != {w.lower() for w in new} else None

@@ -125,6 +125,23 @@ def test_a_number_after_a_word_such_as_version_is_numbering() -> None:
     assert edit.numbering
 
 
+def test_names_of_things_and_what_is_numbered_are_no_values() -> None:
+    text = "{} 4.7 shows the choice of the partitions, as the installer of Brackwater has it."
+    edit = edit_between(tokens(text.format("Figure")), tokens(text.format("Abbildung")))
+    assert edit is not None
+    assert edit.numbering
+    text = "{}: lists the operations of a store with all of their fields, one a line."
+    edit = edit_between(
+        tokens(text.format("store_ls.1")), tokens(text.format("store_operations.1"))
+    )
+    assert edit is not None
+    assert edit.kind == "word"
+    year = "{} 1990 saw the opening of the bridge and the end of the ferry to the far bank."
+    edit = edit_between(tokens(year.format("Berlin")), tokens(year.format("Tannow")))
+    assert edit is not None
+    assert not edit.numbering
+
+
 def test_parameters_out_of_range_are_refused() -> None:
     with pytest.raises(ValueError, match=r"drop_from is 0; it must be in \(0, 1\]"):
         Conflicts(drop_from=0)
