@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 
 from ragshield.audit.asking import Askable, Asked, ask_all
@@ -13,10 +13,14 @@ from ragshield.audit.measuring import Asking, measured
 from ragshield.audit.probe import FAMILIES, Family, Probe, Retained
 from ragshield.audit.refusing import refuses
 from ragshield.audit.result import Audit
+from ragshield.audit.second import Writer
 from ragshield.audit.seeing import parts_of, quotes
 from ragshield.audit.subjects import Subject
 from ragshield.errors import UsageError
 from ragshield.forget_set import ForgetTarget
+from ragshield.intervals import Rate, rate
+
+_AGREEMENT_ASKED = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,7 @@ def audit(
     decodings: int = 1,
     seed: int = 0,
     opinion: Opinion | None = None,
+    writer: Writer | None = None,
     on_progress: Callable[[str, int], None] | None = None,
 ) -> Audit:
     """Try to get back what an application is to have forgotten.
@@ -78,7 +83,9 @@ def audit(
         per_family: probes of a family for each target; None takes all there are.
         decodings: how often each probe is asked of `app`.
         seed: of all that is drawn; the same seed asks the same.
-        opinion: a further judge, asked where no value is seen; see `Opinion`.
+        opinion: a further judge, asked where no value is seen; see `Opinion`. How often it
+            agrees where one is seen stands in `Audit.agreement`.
+        writer: asks questions in other words, too; see `build_probes`.
         on_progress: called with an arm's name and the number of answers just got.
 
     Raises:
@@ -96,6 +103,7 @@ def audit(
         families=families,
         per_family=per_family,
         seed=seed,
+        writer=writer,
     )
     arms = Arms(app, before, no_retrieval, oracle)
     tell = on_progress or (lambda arm, n: None)
@@ -112,7 +120,10 @@ def audit(
     held = [text for texts in (entries or {}).values() for text in texts]
     secret = _texts_of(targets, deleted, held)
     askings = _judged(made, given, secret, opinion)
-    return measured(made, askings, arms=tuple(given), decodings=decodings, seed=seed)
+    found = measured(made, askings, arms=tuple(given), decodings=decodings, seed=seed)
+    return (
+        found if opinion is None else replace(found, agreement=_agreement(made, askings, opinion))
+    )
 
 
 def _judged(
@@ -174,6 +185,23 @@ def _judge(
     if subject is None:
         return Judged((), False, refuses(answers[-1].text))
     return judge(probe, answers, subject, opinion)
+
+
+def _agreement(made: ProbeSet, askings: Sequence[Asking], opinion: Opinion) -> Rate:
+    """How often the further judge sees what was seen in the clear."""
+    plain = [
+        asking
+        for asking in askings
+        if asking.probe.role == "target"
+        and asking.probe.sign == "value"
+        and any(seen.part == "text" and not seen.how for seen in asking.judged.seen)
+    ][:_AGREEMENT_ASKED]
+    agreed = 0
+    for asking in plain:
+        items = made.targets[asking.probe.subject].items
+        values = tuple(item.value for item in items if item.value)
+        agreed += opinion(asking.probe.turns[-1], asking.answers[-1].text, values)
+    return rate(agreed, len(plain))
 
 
 def _by_heart(

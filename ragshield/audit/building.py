@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from ragshield.audit.drafts import Draft, Setting
+from ragshield.audit.drafts import Draft, Setting, renamed
 from ragshield.audit.families import MAKERS
 from ragshield.audit.probe import FAMILIES, Family, Probe, Retained, Role
+from ragshield.audit.second import Writer, usable
 from ragshield.audit.subjects import Subject, questions_about, subjects_of
 from ragshield.audit.templates import filled, templates
 from ragshield.errors import UsageError
@@ -60,6 +61,7 @@ def build_probes(
     families: Collection[Family] = FAMILIES,
     per_family: int | None = 6,
     seed: int = 0,
+    writer: Writer | None = None,
 ) -> ProbeSet:
     """The probes for a forget set, made offline from its facts.
 
@@ -75,6 +77,9 @@ def build_probes(
         families: which of the thirteen.
         per_family: probes of a family for each target; None takes all there are.
         seed: of all that is drawn.
+        writer: asks each question in other words, too (family `surface`), for targets and
+            controls alike; what tells the answer is left out. A set is then the same only
+            if the writer is.
 
     Raises:
         UsageError: an unknown family, none at all, or per_family < 1.
@@ -97,6 +102,8 @@ def build_probes(
         for family in FAMILIES:
             if family in families:
                 made += _family(family, subject, control, tuple(retained), held, per_family, seed)
+        if writer is not None and "surface" in families:
+            made += _written(subject, control, writer)
         made += _beside(subject)
     made += [
         _probe(None, Draft("retained", (one.question,), wanted=one.answers), "retained", -1)
@@ -136,6 +143,20 @@ def _family(
         yield _probe(family, own[key], "target", target.number)
         if key in beside:
             yield _probe(family, beside[key], "control", target.number)
+
+
+def _written(target: Subject, control: Subject | None, writer: Writer) -> Iterator[Probe]:
+    """Every item's question in the writer's words; the control's by exchange of the name."""
+    for n, item in enumerate(target.items):
+        asked = [text for text in writer(item.questions[0]) if usable(text, item.value)]
+        for i, text in enumerate(asked, start=1):
+            draft = _fitted(Draft(f"written-{i}", (text,), n), target)
+            if draft is None:
+                continue
+            yield _probe("surface", draft, "target", target.number)
+            if control is not None:
+                other = draft._replace(turns=(renamed(text, target.names, control.name),))
+                yield _probe("surface", other, "control", target.number)
 
 
 def _fitted(draft: Draft, subject: Subject) -> Draft | None:

@@ -64,6 +64,7 @@ def summary(found: Audit) -> dict[str, Any]:
         "knowledge_base_leak": rate_record(found.knowledge_base_leak),
         "membership": auc_record(found.membership),
         "unproven": found.is_unproven,
+        "agreement": None if found.agreement is None else rate_record(found.agreement),
     }
 
 

@@ -89,6 +89,8 @@ class Audit:
         probes_sha256: hash of the set of probes.
         seed: that made it.
         decodings: how often each probe was asked.
+        agreement: how often the further judge sees what was seen in the clear; None where
+            there was none.
     """
 
     leak: Rate
@@ -112,6 +114,7 @@ class Audit:
     probes_sha256: str
     seed: int
     decodings: int
+    agreement: Rate | None = None
 
     @property
     def worst_family(self) -> Family | None:

@@ -150,6 +150,24 @@ def audit(
     max_membership: Annotated[
         float | None, _limit("max-membership", "AUC of membership. Default: 0.6.")
     ] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(
+            "--judge",
+            metavar="openai:URL#MODEL",
+            help="A model that judges where no value is seen. It sees the values.",
+            show_default=False,
+        ),
+    ] = None,
+    writer: Annotated[
+        str | None,
+        typer.Option(
+            "--writer",
+            metavar="openai:URL#MODEL",
+            help="A model that asks questions in other words. It sees the names.",
+            show_default=False,
+        ),
+    ] = None,
     format_: Annotated[Format, typer.Option("--format", help="How to report.")] = Format.TEXT,
     output: Annotated[
         Path | None,
@@ -180,8 +198,10 @@ def audit(
     from ragshield.audit import FAMILIES
     from ragshield.audit.auditing import audit as run
     from ragshield.audit.building import build_probes
+    from ragshield.audit.endpoint import Endpoint
     from ragshield.audit.opening import read_entries, read_retained
     from ragshield.audit.outcome import concluded
+    from ragshield.audit.second import opinion_of, writer_of
     from ragshield.forget_set import read_forget_set
 
     if output is not None:
@@ -203,6 +223,7 @@ def audit(
         "families": tuple(family or FAMILIES),
         "per_family": per_family or None,
         "seed": seed,
+        "writer": None if writer is None else writer_of(Endpoint(writer, timeout_s=timeout)),
     }
     if probes_only:
         _print_probes(build_probes(targets, **asked), output)
@@ -226,6 +247,7 @@ def audit(
             oracle=arms.get("oracle"),
             **asked,
             decodings=decodings,
+            opinion=None if judge is None else opinion_of(Endpoint(judge, timeout_s=timeout)),
             on_progress=lambda arm, n: advance(n),
         )
     outcome = concluded(found, policy, demanded)

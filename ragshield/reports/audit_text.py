@@ -100,6 +100,8 @@ def figures(outcome: Outcome) -> Iterator[tuple[str, str]]:
         yield "right answers before", f"{found.retain_before}"
     if found.combined_kept.n:
         yield "permitted half answered", f"{found.combined_kept}  n={found.combined_kept.n:,}"
+    if found.agreement is not None:
+        yield "second judge agrees", f"{found.agreement}  n={found.agreement.n:,}"
     by = f"  by {found.membership.by}" if found.membership.value is not None else ""
     yield "membership AUC (0.5 = hidden)", f"{found.membership}{by}"
 
