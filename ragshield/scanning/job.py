@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from ragshield.scanning.engines import Engine, EngineName, one_thread, open_engi
 from ragshield.scanning.judging import Fresh, health, judged
 from ragshield.scanning.reading import Reading, held, prepared, read
 from ragshield.scanning.report import Progress, ScanReport, Stage
+from ragshield.scanning.temporary import temporary_folder
 from ragshield.screening import screens_named
 from ragshield.snapshot import neighbours
 from ragshield.snapshot.disk import DiskSnapshot
@@ -110,7 +112,7 @@ def scan(
     run = _Run(on_progress)
     settings = run.configured(store)
     n_expected = store.count()
-    with _folder(workspace, resume=resume) as folder:
+    with _folder(workspace, resume=resume) as (folder, alive):
         with run.step("read"):
             reading = read(
                 store,
@@ -121,6 +123,8 @@ def scan(
             )
         run.seconds["store"] = reading.store_seconds
         snapshot = run.embedded(reading, encoder)
+        if alive is not None:
+            weakref.finalize(snapshot, alive.close)
         fresh = None if known is None else states.new_rows(snapshot, known)
         workshop = open_engine(engine, workers, n_expected)
         try:
@@ -272,17 +276,18 @@ class _Run:
 
 
 @contextmanager
-def _folder(workspace: Path | None, *, resume: bool) -> Iterator[Path]:
-    """The workspace; a temporary one is deleted if the scan fails."""
+def _folder(workspace: Path | None, *, resume: bool) -> Iterator[tuple[Path, IO[bytes] | None]]:
+    """The workspace; a temporary one, deleted if the scan fails, with what keeps it."""
     if workspace is not None:
         folder = prepared(workspace.expanduser(), resume=resume).resolve()
         with held(folder):
-            yield folder
+            yield folder, None
         return
-    folder = Path(tempfile.mkdtemp(prefix="ragshield-scan-"))
+    folder, alive = temporary_folder()
     try:
-        yield folder
+        yield folder, alive
     except BaseException:
+        alive.close()
         shutil.rmtree(folder, ignore_errors=True)
         raise
 
