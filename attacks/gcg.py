@@ -162,6 +162,8 @@ def _candidates(
 ) -> list[str]:
     """Triggers one step away, drawn from the replacements that the gradient favours."""
     slopes, now = _slopes(reader, scene, best.trigger, search, allowed)
+    # Random tokens, written as text, may be read as more of them: never more than now.
+    most = max(search.n_tokens, _n_tokens(reader, best.trigger))
     top = min(search.top_k, len(allowed))
     favoured = allowed[np.argsort(slopes, axis=1, kind="stable")[:, :top]]
     found: dict[str, None] = {}
@@ -171,7 +173,7 @@ def _candidates(
             new[at] = int(favoured[at, int(rng.integers(top))])
         text = reader.tokenizer.decode(new).strip()
         # A trigger whose tokens grow together or fall apart in the text would drift away.
-        if text != best.trigger and text and _n_tokens(reader, text) <= search.n_tokens:
+        if text != best.trigger and text and _n_tokens(reader, text) <= most:
             found[text] = None
     return list(found)
 

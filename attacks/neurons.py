@@ -194,6 +194,37 @@ class Neurons:
         found: NDArray[np.float64] = ((there - here) * total).double().cpu().numpy()
         return found
 
+    def put_back(
+        self, question: str, passages: Sequence[str], answer: str, neurons: Sequence[int]
+    ) -> NDArray[np.float64]:
+        """Log-probability of an answer with some neurons as they are without the passage.
+
+        An ablation: what the passage does through these neurons, at the last position of
+        the prompt, is undone. Without any neurons it is the answer's usual probability.
+
+        Returns:
+            (n,), natural, <= 0.
+        """
+        import torch
+
+        room, found = len(self._reader.tokenizer(f" {answer}")["input_ids"]), []
+        chosen = list(neurons)
+        for start in range(0, len(passages), self._reader.batch_size):
+            batch = passages[start : start + self._reader.batch_size]
+            laid = [self._reader.laid(question, [text], room=room) for text in batch]
+            rows = [list(one.ids) for one in laid]
+            embeds = self._reader.embedded(rows)
+            ids = [self._reader.answer_ids(one, answer) for one in laid]
+            with torch.no_grad():
+                values = self._outputs(rows, embeds)
+                values[:, chosen] = self._outputs(rows, self._without(embeds, laid))[:, chosen]
+                with self._replaced(values, [-len(own) - 1 for own in ids]):
+                    logits = self._reader.forward(
+                        [[*row, *own] for row, own in zip(rows, ids, strict=True)]
+                    ).logits
+            found += [float(log_prob_of(logits[i], own).item()) for i, own in enumerate(ids)]
+        return np.asarray(found, dtype=np.float64)
+
     def _without(self, embeds: torch.Tensor, laid: Sequence[Laid]) -> torch.Tensor:
         """The same prompts with the mean embedding in the place of the first passage."""
         if self._start is None:

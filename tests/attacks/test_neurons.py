@@ -121,3 +121,16 @@ def test_a_mixture_of_experts_is_refused(words) -> None:
     )  # fmt: skip
     with pytest.raises(UsageError, match="MixtralForCausalLM; give a dense model like Llama"):
         feed_forward(model)
+
+
+def test_neurons_put_back_undo_what_the_passage_did_through_them(reader) -> None:
+    neurons = Neurons(reader)
+    usual = reader.log_probs(QUESTION, [[text] for text in PASSAGES], "Hilda")
+    none = neurons.put_back(QUESTION, PASSAGES, "Hilda", [])
+    np.testing.assert_allclose(none, usual, atol=1e-4)
+    every = neurons.put_back(QUESTION, PASSAGES, "Hilda", range(96))
+    assert np.abs(every - usual).min() > 1e-3
+    still = np.flatnonzero(np.abs(neurons.changes(QUESTION, PASSAGES)).max(axis=0) < 1e-9)
+    np.testing.assert_allclose(
+        neurons.put_back(QUESTION, PASSAGES, "Hilda", still.tolist()), usual, atol=1e-4
+    )
