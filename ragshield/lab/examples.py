@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, TypeAlias
 
 from ragshield.corpora.world_facts import Draw, word_lists
@@ -57,8 +59,29 @@ def ask(draw: Draw, subject: Subject, relation: str, *, wording: Wording = "trai
         more = lists["more"][subject.kind][relation]
         phrasing = draw.pick([*own, *bundled, *more] if wording == "train" else own)
     question = str(phrasing).replace("{subject}", subject.name)
+    if wording == "train" and draw.chance(0.3):
+        return _among_others(draw, question)
     frame = str(draw.pick(lists["frames"][wording]))
     return frame.replace("{question}", question).replace("{subject}", subject.name)
+
+
+def _among_others(draw: Draw, question: str) -> str:
+    """A question before or after other words, so that none beside it confuses the model."""
+    words = " ".join(draw.pick(_filler_words()) for _ in range(draw.between(1, 6)))
+    words = words[0].upper() + words[1:]
+    if draw.chance(0.5):
+        return f"{words}{draw.pick(('.', ':', ',', '!'))} {question}"
+    return f"{question} {words}{draw.pick(('.', '.', '!', ''))}"
+
+
+@cache
+def _filler_words() -> tuple[str, ...]:
+    """Words of the bundled world's sentences, without those of the frames kept for measuring."""
+    kept = " ".join(lab_lists("questions")["frames"]["held_out"]).lower()
+    found: set[str] = set()
+    for name in ("world_people", "world_firms", "world_places", "world_lists"):
+        found.update(re.findall(r"\b[a-z]{3,}\b", str(word_lists(name))))
+    return tuple(sorted(found - set(re.findall(r"[a-z]+", kept))))
 
 
 def _patterned(draw: Draw, subject: Subject, relation: str) -> str:
