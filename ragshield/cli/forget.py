@@ -65,6 +65,14 @@ def apply(
         Path | None,
         typer.Option("--certificate", help="Signed certificate to write.", show_default=False),
     ] = None,
+    audit: Annotated[
+        Path | None,
+        typer.Option(
+            "--audit",
+            help="Report of ragshield audit (JSON) to put into the certificate.",
+            show_default=False,
+        ),
+    ] = None,
     signing_key: Annotated[
         Path | None,
         typer.Option(
@@ -126,6 +134,8 @@ def apply(
     from ragshield.forget.ending import finish, is_final
     from ragshield.proof import opened_key
 
+    if audit is not None:
+        _check_audit(audit, certificate)
     for path in (certificate,) if certificate else ():
         check_writable(path)
     key = None
@@ -155,9 +165,20 @@ def apply(
         _say_result(done, purge=purge)
     ended = None
     if final or certificate is not None:
-        ended = finish(plan_files, final=final, certificate=certificate, signing_key=key)
+        ended = finish(
+            plan_files, final=final, certificate=certificate, signing_key=key, audit=audit
+        )
     _say_end(done, ended, plan_files)
     raise typer.Exit(_code(done, purge=purge))
+
+
+def _check_audit(audit: Path, certificate: Path | None) -> None:
+    """Fail before anything is erased, not after."""
+    from ragshield.proof.behaviour import read_behaviour
+
+    if certificate is None:
+        raise UsageError("--audit goes into a certificate; name a file with --certificate")
+    read_behaviour(audit)
 
 
 def undo(

@@ -19,6 +19,7 @@ from ragshield.forget.rounds import Round, now, selection_of, told_of_disk
 from ragshield.forget.sealing import destroy, unfinished
 from ragshield.journal import OpenJournal
 from ragshield.proof import SigningKey, Verdict, check, issue, write_secret
+from ragshield.proof.behaviour import read_behaviour
 
 LEFTOVERS = (
     "The snapshot, its key and the plan were overwritten and removed. What an SSD keeps in spare "
@@ -53,6 +54,7 @@ def finish(
     certificate: Path | None = None,
     signing_key: SigningKey | None = None,
     secret: Path | None = None,
+    audit: Path | None = None,
 ) -> Ended:
     """Issue a certificate for applied plans, close the way back, or both.
 
@@ -67,14 +69,20 @@ def finish(
         certificate: file to write.
         signing_key: signs it.
         secret: file for the salt and keyed hashes; `CERTIFICATE.secret` if not given.
+        audit: report of `ragshield audit --format json`, made after the plans were applied;
+            its rates go into the certificate.
 
     Raises:
+        InputError: `audit` is no such report.
         UsageError: a plan was not applied to its end, or a file cannot be written, or a
             certificate is asked of plans that were made final without one.
         IncompleteError: something could not be destroyed; call again.
     """
     if certificate is not None and signing_key is None:
         raise UsageError("a certificate needs a signing key")
+    if audit is not None and certificate is None:
+        raise UsageError("an audit goes into a certificate; name a file for one")
+    behaviour = None if audit is None else read_behaviour(audit)
     for path in (certificate, secret):
         if path is not None:
             check_writable(path)
@@ -95,6 +103,8 @@ def finish(
         destroyed = all(state.destroyed for state in states) or final
         if certificate is None or signing_key is None:
             return Ended(None, None, None, None, destroyed)
+        if content is not None and behaviour is not None:
+            content = {**content, "behaviour": behaviour}
         return _issued(opened, content, certificate, signing_key, written, destroyed)
 
 

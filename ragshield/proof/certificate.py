@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ragshield.errors import InputError
+from ragshield.proof.behaviour import check_behaviour
 from ragshield.proof.canonical import canonical, parse
 from ragshield.proof.signing import SigningKey, key_id, signature_holds
 from ragshield.proof.verdicts import VERDICTS, Verdict, overall, place_verdict
@@ -46,6 +47,9 @@ _TYPES: Mapping[str, type | tuple[type, ...]] = {
     "times": dict,
     "signature": dict,
 }
+_OPTIONAL = ("behaviour",)
+"""`behaviour`: the summary of an audit, where one was made; see `ragshield.proof.behaviour`."""
+
 _PLACE: Mapping[str, type | tuple[type, ...]] = {
     "name": str,
     "surfaces": list,
@@ -82,7 +86,8 @@ def issue(content: Mapping[str, Any], key: SigningKey) -> bytes:
     """The bytes of a certificate, to be written as they are.
 
     Args:
-        content: all fields but `schema`, `operator`, `limits`, `verdict` and `signature`.
+        content: all fields but `schema`, `operator`, `limits`, `verdict` and `signature`;
+            `behaviour` may be left out.
         key: signs it.
 
     Raises:
@@ -159,6 +164,8 @@ def _check_parts(content: Any) -> None:
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         raise InputError(f"no certificate: its schema is not {SCHEMA}")
     _check_fields(content, _TYPES, "")
+    if "behaviour" in content:
+        check_behaviour(content["behaviour"])
 
 
 def _check_places(content: Mapping[str, Any]) -> None:
@@ -185,7 +192,7 @@ def _check_fields(
             raise InputError(f"'{where}{name}' is missing")
         if not isinstance(record[name], kind):
             raise InputError(f"'{where}{name}' is of the wrong type")
-    if where == "" and (extra := set(record) - set(types)):
+    if where == "" and (extra := set(record) - set(types) - set(_OPTIONAL)):
         raise InputError(f"unknown field '{min(extra)}'")
 
 

@@ -9,6 +9,7 @@ from string import Template
 from textwrap import wrap
 from typing import Any
 
+from ragshield.proof.behaviour import behaviour_in_words
 from ragshield.proof.certificate import Checked
 from ragshield.proof.verdicts import Verdict
 
@@ -119,6 +120,8 @@ def _facts(checked: Checked) -> Iterator[tuple[str, str]]:
     )
     yield "Verdict on the stores", content["verdict"]["stores"]
     yield "Verdict on all places", content["verdict"]["overall"]
+    if "behaviour" in content:
+        yield "Behaviour (audit)", behaviour_in_words(content["behaviour"])
     yield "Can it be undone", "yes" if content["undo"].get("possible") else "no"
     yield "Closure (Merkle root)", str(closure.get("merkle_root"))
     yield "Signing key", checked.key_id
