@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 
-.PHONY: demo test check format bench bench-guard bench-attacks bench-scan bench-forget clean help
+.PHONY: demo test check format bench bench-guard bench-attacks bench-scan bench-forget bench-lab clean help
 .DEFAULT_GOAL := help
 
 help:  ## Show what there is.
@@ -68,6 +68,9 @@ bench-forget: $(VENV)/.dev-installed  ## What deletion leaves in files, what pla
 	@$(BIN)/python benchmarks/forget_closure.py $(if $(QUICK),--quick)
 	@$(BIN)/python benchmarks/forget_cost.py
 	@$(BIN)/python benchmarks/forget_kills.py
+
+bench-lab: $(VENV)/.dev-installed  ## Poisoning on the lab's own model (QUICK=1: a minute; WEIGHTS=folder of another).
+	@$(BIN)/python benchmarks/lab.py $(if $(QUICK),--quick) $(if $(WEIGHTS),--weights '$(WEIGHTS)')
 
 clean:  ## Remove what the commands above made.
 	rm -rf $(VENV) $(DEMO) build dist .cache *.egg-info
