@@ -30,6 +30,7 @@ from ragshield.forget.snapshot import Saved, SavedPart, write_snapshot
 from ragshield.proof.verdicts import Verdict, overall
 from ragshield.protocols import MutableStore, Store
 from ragshield.reingest import ReingestGuard
+from ragshield.stores.keeping import keeping_reads
 from ragshield.stores.passwords import without_password
 from ragshield.stores.url import open_store
 
@@ -148,7 +149,7 @@ def apply_plan(
     blocked = Blocklist(blocklist or first.with_name(f"{first.name}.blocked"))
     guard = ReingestGuard(reingest) if reingest is not None else None
     job = _Job(store, trust_collection_config, blocked, on_progress, on_step, guard)
-    with told_of_disk(), held(selections) as rounds:
+    with told_of_disk(), keeping_reads(), held(selections) as rounds:
         for one in rounds:
             _refuse_state(one)
         if all(one.state.finished for one in rounds):

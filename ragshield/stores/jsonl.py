@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from io import BytesIO
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -12,16 +13,27 @@ from typing import Any, Self
 import numpy as np
 
 from ragshield.errors import InputError, StoreError, UsageError
-from ragshield.files import check_writable, read_jsonl, writing
+from ragshield.files import check_writable
 from ragshield.protocols import Neighbours
-from ragshield.records import Batch, Finding, Passage, Vector, Vectors
+from ragshield.records import Batch, Finding, Hit, Passage, Vector, Vectors
 from ragshield.stores.exact import (
     check_addition,
     check_question_vector,
     check_size,
     refuse_existing,
-    search_exactly,
 )
+from ragshield.stores.jsonl_contents import Contents, Directions, directions_of, without
+from ragshield.stores.jsonl_lines import (
+    Line,
+    Stamp,
+    objects_of,
+    opened,
+    stamp_of,
+    value_of,
+    write_without,
+)
+from ragshield.stores.keeping import is_keeping, keep, kept
+from ragshield.vectors import unit_rows
 
 _KNOWN = frozenset({"id", "text", "source", "meta", "metadata", "vector", "embedding"})
 
@@ -31,18 +43,16 @@ class JsonlStore:
 
     A line is `{"id": ..., "text": ..., "source"?: ..., "meta"?: {...}, "vector"?: [...]}`;
     `metadata` and `embedding` are read too, and other keys count as metadata. Reading
-    streams: only ids stay in memory until the first `get` or `search`, which load the
-    file. Vectors are given as stored: a line without one in a file that has some gives
-    a row of NaN, and so does `null` in a vector.
+    streams: only ids and where their lines are stay in memory, and the vectors from the
+    first `search` on. Vectors are given as stored: a line without one in a file that has
+    some gives a row of NaN, and so does `null` in a vector.
     """
 
     def __init__(self, url: str, path: Path) -> None:
         self._url = url
         self._path = path
-        self._stamp = (-1, -1)
-        self._lines: dict[str, int] = {}
-        self._dim: int | None = None
-        self._loaded: Batch | None = None
+        self._known: Contents | None = None
+        self._searched: Directions | None = None
         self._sync()
 
     @property
@@ -53,42 +63,45 @@ class JsonlStore:
     @property
     def dim(self) -> int | None:
         """Width of the vectors; None if no line has one."""
-        self._sync()
-        return self._dim
+        return self._sync().dim
 
     def count(self) -> int:
         """Number of passages."""
-        self._sync()
-        return len(self._lines)
+        return len(self._sync().rows)
 
     def batches(self, size: int = 1024) -> Iterator[Batch]:
         """All passages in the file's order; lines appended meanwhile are left out."""
         check_size(size)
-        self._sync()
-        rows = islice(self._rows(), len(self._lines))
+        known = self._sync()
+        rows = islice(self._rows(), len(known.rows))
         while part := tuple(islice(rows, size)):
-            yield self._batch(part)
+            yield self._batch(part, known.dim)
 
     def get(self, ids: Sequence[str]) -> Batch:
         """The passages with these ids that exist, in the order asked."""
-        batch = self._load()
-        position = {passage.id: i for i, passage in enumerate(batch.passages)}
-        rows = [position[passage_id] for passage_id in ids if passage_id in position]
-        vectors = None if batch.vectors is None else batch.vectors[rows]
-        return Batch(tuple(batch.passages[i] for i in rows), vectors)
+        known = self._sync()
+        return self._at([known.rows[i] for i in ids if i in known.rows], known)
 
     def search(self, vector: Vector, k: int) -> Neighbours:
         """The k most similar passages by cosine; ties in the file's order."""
-        batch = self._load()
-        if batch.passages and batch.vectors is None:
+        known = self._sync()
+        if known.rows and known.dim is None:
             raise StoreError(
                 f"{self._url} holds texts without vectors: nothing to search by; add a "
                 "'vector' to each line, or load the texts with an encoder into another store"
             )
-        question = check_question_vector(self._url, vector, k, self._dim)
-        if batch.vectors is None:
+        question = check_question_vector(self._url, vector, k, known.dim)
+        there = self._directions(known)
+        similarity = np.clip(there.unit @ unit_rows(question), -1.0, 1.0)
+        order = np.argsort(-similarity, kind="stable")[:k]
+        found = self._at(there.rows[order].tolist(), known)
+        if found.vectors is None:
             return Neighbours((), np.zeros((0, len(question)), dtype=np.float32))
-        return search_exactly(batch.passages, batch.vectors, question, k)
+        hits = (
+            Hit(passage, float(alike))
+            for passage, alike in zip(found.passages, similarity[order], strict=True)
+        )
+        return Neighbours(tuple(hits), found.vectors)
 
     def configuration_findings(self) -> list[Finding]:
         """None: there is no configuration."""
@@ -96,7 +109,7 @@ class JsonlStore:
 
     def close(self) -> None:
         """Forget what was loaded."""
-        self._loaded = None
+        self._searched = None
 
     def __enter__(self) -> Self:
         return self
@@ -109,57 +122,108 @@ class JsonlStore:
     ) -> None:
         self.close()
 
-    def _sync(self) -> None:
+    def _sync(self) -> Contents:
         """Check the whole file and note its ids, if it has changed since last time."""
-        stamp = _stamp(self._path)
-        if stamp == self._stamp:
-            return
-        lines: dict[str, int] = {}
-        first_vector: tuple[int, int] | None = None
-        for number, passage, vector in self._rows():
-            if passage.id in lines:
+        stamp = stamp_of(self._path)
+        if self._known is not None and self._known.stamp == stamp:
+            return self._known
+        known, searched = kept(self._path) or (None, None)
+        if known is None or known.stamp != stamp:
+            known, searched = self._read(stamp)
+        return self._note(known, searched)
+
+    def _note(self, known: Contents, searched: Directions | None) -> Contents:
+        self._known, self._searched = known, searched
+        keep(self._path, (known, searched))
+        return known
+
+    def _read(self, stamp: Stamp) -> tuple[Contents, Directions | None]:
+        rows: dict[str, int] = {}
+        places: list[tuple[int, int, int]] = []
+        has_vector: list[bool] = []
+        vectors: list[tuple[int, Vector]] = []
+        first: tuple[int, int] | None = None
+        for line, passage, vector in self._rows():
+            if passage.id in rows:
                 raise InputError(
-                    f"{self._path}, line {number}: id '{passage.id}' is on line "
-                    f"{lines[passage.id]} already; ids must be unique"
+                    f"{self._path}, line {line.number}: id '{passage.id}' is on line "
+                    f"{places[rows[passage.id]][0]} already; ids must be unique"
                 )
-            lines[passage.id] = number
+            rows[passage.id] = len(places)
+            places.append((line.number, line.start, line.start + len(line.content)))
+            has_vector.append(vector is not None)
             if vector is None:
                 continue
             width = len(vector)
-            if first_vector is None:
-                first_vector = (number, width)
-            elif width != first_vector[1]:
+            if first is None:
+                first = (line.number, width)
+            elif width != first[1]:
                 raise InputError(
-                    f"{self._path}, line {number}: vector has {width} dimensions, the one on "
-                    f"line {first_vector[0]} has {first_vector[1]}; embed all with one encoder"
+                    f"{self._path}, line {line.number}: vector has {width} dimensions, the one on "
+                    f"line {first[0]} has {first[1]}; embed all with one encoder"
                 )
-        self._lines = lines
-        self._dim = None if first_vector is None else first_vector[1]
-        self._stamp, self._loaded = stamp, None
+            if is_keeping():
+                vectors.append((rows[passage.id], vector))
+        numbers, starts, ends = np.array(places, dtype=np.int64).reshape(-1, 3).T
+        which = np.array(has_vector, dtype=bool)
+        unpacked = None
+        if self._path.suffix == ".gz":
+            with opened(self._path) as file:
+                unpacked = file.read()
+        dim = None if first is None else first[1]
+        known = Contents(stamp, rows, numbers, starts, ends, which, dim, unpacked)
+        return known, directions_of(stamp, vectors) if vectors else None
 
-    def _rows(self) -> Iterator[tuple[int, Passage, Vector | None]]:
-        for number, value in read_jsonl(self._path):
-            where = f"{self._path}, line {number}"
-            yield number, _passage(value, where), _vector(value, where)
+    def _directions(self, known: Contents) -> Directions:
+        if self._searched is None or self._searched.stamp != known.stamp:
+            vectors = [
+                (known.rows[passage.id], vector)
+                for _, passage, vector in self._rows()
+                if vector is not None and passage.id in known.rows
+            ]
+            searched = directions_of(known.stamp, vectors)
+            if stamp_of(self._path) != known.stamp:
+                raise InputError(f"{self._path} changed while it was read; read it again")
+            self._note(known, searched)
+            return searched
+        return self._searched
 
-    def _batch(self, rows: Sequence[tuple[int, Passage, Vector | None]]) -> Batch:
+    def _rows(self) -> Iterator[tuple[Line, Passage, Vector | None]]:
+        for line, value in objects_of(self._path):
+            where = f"{self._path}, line {line.number}"
+            yield line, _passage(value, where), _vector(value, where)
+
+    def _at(self, rows: Sequence[int], known: Contents) -> Batch:
+        """The passages of some rows, read from their lines."""
+        found: dict[int, tuple[Line, Passage, Vector | None]] = {}
+        try:
+            with opened(self._path) if known.unpacked is None else BytesIO(known.unpacked) as file:
+                for row in sorted(set(rows)):
+                    start, end = int(known.starts[row]), int(known.ends[row])
+                    file.seek(start)
+                    line = Line(int(known.numbers[row]), start, file.read(end - start))
+                    where = f"{self._path}, line {line.number}"
+                    value = value_of(self._path, line)
+                    if value is None:
+                        raise InputError(f"{where}: changed while it was read; read it again")
+                    found[row] = (line, _passage(value, where), _vector(value, where))
+        except OSError as error:
+            raise StoreError(f"cannot read {self._path}: {error.strerror or error}") from error
+        return self._batch([found[row] for row in rows], known.dim)
+
+    def _batch(self, rows: Sequence[tuple[Line, Passage, Vector | None]], dim: int | None) -> Batch:
         vectors: Vectors | None = None
-        if self._dim is not None:
-            vectors = np.full((len(rows), self._dim), np.nan, dtype=np.float32)
-            for i, (number, _, vector) in enumerate(rows):
-                if vector is not None and len(vector) != self._dim:
+        if dim is not None:
+            vectors = np.full((len(rows), dim), np.nan, dtype=np.float32)
+            for i, (line, _, vector) in enumerate(rows):
+                if vector is not None and len(vector) != dim:
                     raise InputError(
-                        f"{self._path}, line {number}: changed while it was read; read it again"
+                        f"{self._path}, line {line.number}: changed while it was read; read it "
+                        "again"
                     )
                 if vector is not None:
                     vectors[i] = vector
         return Batch(tuple(passage for _, passage, _ in rows), vectors)
-
-    def _load(self) -> Batch:
-        self._sync()
-        if self._loaded is None:
-            self._loaded = self._batch(tuple(self._rows()))
-        return self._loaded
 
 
 class MutableJsonlStore(JsonlStore):
@@ -172,32 +236,31 @@ class MutableJsonlStore(JsonlStore):
         """Append passages with their vectors; all or nothing."""
         if not batch.passages:
             return
-        self._sync()
-        vectors = check_addition(batch, self._dim)
-        refuse_existing([p.id for p in batch.passages if p.id in self._lines])
+        known = self._sync()
+        vectors = check_addition(batch, known.dim)
+        refuse_existing([p.id for p in batch.passages if p.id in known.rows])
         new = [_line(p, row) for p, row in zip(batch.passages, vectors, strict=True)]
-        self._rewrite(lambda _: True, new)
+        self._rewrite(known, [], new)
+        self._sync()
 
     def delete(self, ids: Iterable[str]) -> int:
         """Remove passages; returns how many there were."""
-        self._sync()
-        gone = set(ids) & set(self._lines)
+        known = self._sync()
+        gone = sorted({known.rows[i] for i in ids if i in known.rows})
         if gone:
-            numbers = {self._lines[passage_id] for passage_id in gone}
-            self._rewrite(lambda number: number not in numbers, ())
+            stamp = self._rewrite(known, gone, ())
+            self._note(*without(known, self._searched, gone, stamp))
         return len(gone)
 
-    def _rewrite(self, keep: Callable[[int], bool], new: Iterable[str]) -> None:
-        if _stamp(self._path) != self._stamp:
-            raise StoreError(f"{self._url} was changed by another program just now; try again")
-        with writing(self._path) as file:
-            with self._path.open(encoding="utf-8") as old:
-                for number, line in enumerate(old, start=1):
-                    if keep(number):
-                        file.write(line if line.endswith("\n") else f"{line}\n")
-            for line in new:
-                file.write(line)
-        self._sync()
+    def _rewrite(self, known: Contents, gone: Sequence[int], new: Iterable[bytes]) -> Stamp:
+        def changed() -> StoreError:
+            return StoreError(f"{self._url} was changed by another program just now; try again")
+
+        if stamp_of(self._path) != known.stamp:
+            raise changed()
+        check_writable(self._path)
+        places = [(int(known.starts[row]), int(known.ends[row])) for row in gone]
+        return write_without(self._path, places, new, unchanged=known.stamp, refuse=changed)
 
 
 def open_jsonl(
@@ -223,14 +286,6 @@ def open_jsonl(
         raise StoreError(f"{url} is gzipped and can only be read; gunzip it to change it")
     check_writable(path)
     return MutableJsonlStore(url, path)
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    try:
-        found = path.stat()
-    except OSError as error:
-        raise StoreError(f"cannot read {path}: {error.strerror}") from error
-    return found.st_mtime_ns, found.st_size
 
 
 def _passage(value: Mapping[str, Any], where: str) -> Passage:
@@ -267,18 +322,17 @@ def _vector(value: Mapping[str, Any], where: str) -> Vector | None:
     return row
 
 
-def _line(passage: Passage, vector: Vector) -> str:
+def _line(passage: Passage, vector: Vector) -> bytes:
     value: dict[str, Any] = {"id": passage.id, "text": passage.text}
     if passage.source is not None:
         value["source"] = passage.source
     if passage.meta:
         value["meta"] = dict(passage.meta)
-    value["vector"] = [float(number) for number in vector]
+    # The shortest decimals that are the same float32: half of what a double's take.
+    value["vector"] = [float(str(number)) for number in vector]
     try:
-        line = json.dumps(value, ensure_ascii=False)
-        line.encode("utf-8")
+        return json.dumps(value, ensure_ascii=False).encode("utf-8") + b"\n"
     except UnicodeEncodeError:  # a lone surrogate: only its escape can be written
-        line = json.dumps(value)
+        return json.dumps(value).encode("ascii") + b"\n"
     except TypeError as error:
         raise InputError(f"passage '{passage.id}': metadata is not JSON ({error})") from error
-    return f"{line}\n"

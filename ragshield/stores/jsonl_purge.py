@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,6 +15,7 @@ from numpy.typing import NDArray
 from ragshield.errors import IncompleteError, StoreError
 from ragshield.protocols import Cost, Purged, Surface
 from ragshield.records import Vectors
+from ragshield.stores.jsonl_lines import Line, Stamp, lines_of, stamp_of, write_without
 from ragshield.stores.leftovers import (
     alone_in,
     decoded_surface,
@@ -29,6 +27,7 @@ from ragshield.stores.leftovers import (
 )
 
 _BYTES_A_SECOND = 150e6
+_NUMBERS = {int, float, bool}
 _ID = re.compile(rb'"id"\s*:\s*("(?:[^"\\]|\\.)*"|-?\d+)')
 
 
@@ -106,13 +105,13 @@ class JsonlPurge:
             if strays:
                 sync_folder(path.parent)
             tell("looking for lines that are still there")
-            n_bytes = 0
-            wanted = frozenset(ids)
-            if wanted and any(is_one_of(line, wanted) for _, line in _lines(path)):
+            n_bytes, stamp = 0, stamp_of(path)
+            gone = _places(path, frozenset(ids)) if ids else []
+            if gone:
                 if path.suffix == ".gz":
                     raise StoreError(f"{url} is gzipped and can only be read; gunzip it first")
                 tell("writing the other lines")
-                n_bytes = _rewrite(path, wanted, url)
+                n_bytes = _rewrite(path, gone, stamp, url)
         notes = tuple(
             f"{p.name} lies beside the file and was left; delete it yourself"
             for p in leftovers(path)
@@ -151,44 +150,32 @@ def _path_of(url: str) -> Path:
     return path
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+def _lines(path: Path) -> Iterator[Line]:
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            yield from enumerate(file, start=1)
+        yield from lines_of(path)
     except (OSError, EOFError) as error:
         raise StoreError(f"cannot read {path}: {error}") from error
 
 
-def _rewrite(path: Path, ids: frozenset[str], url: str) -> int:
-    before = path.stat()
-    temporary: Path | None = None
+def _places(path: Path, ids: frozenset[str]) -> list[tuple[int, int]]:
+    """Where the lines of these ids start and end."""
+    return [
+        (line.start, line.start + len(line.content))
+        for line in _lines(path)
+        if is_one_of(line.content, ids)
+    ]
+
+
+def _rewrite(path: Path, gone: list[tuple[int, int]], stamp: Stamp, url: str) -> int:
+    def changed() -> StoreError:
+        return StoreError(f"{url} was changed by another program just now; try again")
+
     try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        temporary, n_bytes = Path(name), 0
-        with os.fdopen(descriptor, "wb") as file:
-            for _, line in _lines(path):
-                if not is_one_of(line, ids):
-                    n_bytes += file.write(line)
-            file.flush()
-            temporary.chmod(before.st_mode & 0o7777)
-            with suppress(PermissionError):
-                os.chown(temporary, before.st_uid, before.st_gid)
-            os.fsync(file.fileno())
-        now = path.stat()
-        if (now.st_mtime_ns, now.st_size) != (before.st_mtime_ns, before.st_size):
-            raise StoreError(f"{url} was changed by another program just now; try again")
-        temporary.replace(path)
-        sync_folder(path.parent)
-    except BaseException as error:
-        if temporary is not None:
-            with suppress(OSError):
-                temporary.unlink()
-        if isinstance(error, OSError):
-            raise IncompleteError(
-                f"cannot write {path}: {error.strerror or error}; the file is as it was"
-            ) from error
-        raise
-    return n_bytes
+        return write_without(path, gone, (), unchanged=stamp, refuse=changed).size
+    except OSError as error:
+        raise IncompleteError(
+            f"cannot write {path}: {error.strerror or error}; the file is as it was"
+        ) from error
 
 
 def _said(path: Path) -> Iterator[bytes]:
@@ -197,10 +184,10 @@ def _said(path: Path) -> Iterator[bytes]:
     A backup may be cut off or no JSON at all: what cannot be read is passed over here,
     and seen as bytes.
     """
-    for _, line in _lines(path):
+    for line in _lines(path):
         try:
-            yield b"\0".join(_pieces(json.loads(line))) + b"\0\n"
-        except (ValueError, RecursionError):
+            yield b"\0".join(_pieces(json.loads(line.content))) + b"\0\n"
+        except (ValueError, OverflowError, RecursionError):
             continue
 
 
@@ -211,7 +198,7 @@ def _pieces(value: Any) -> Iterator[bytes]:
         for item in value.values():
             yield from _pieces(item)
     elif isinstance(value, list) and value:
-        if all(isinstance(item, int | float) for item in value):
+        if {*map(type, value)} <= _NUMBERS:
             with np.errstate(over="ignore"):
                 yield np.array(value, dtype=np.float64).astype("<f4").tobytes()
         else:
