@@ -140,7 +140,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="folder for attacks.md and attacks.json")
     arguments = parser.parse_args()
     if arguments.seconds is None:
-        arguments.seconds = 1.5 if arguments.quick else 60.0
+        arguments.seconds = 1.5 if arguments.quick else 30.0
     # A quick or partial run is no result to commit.
     in_part = arguments.quick or (arguments.only and not arguments.keep)
     folder = ROOT / ".cache" / "attack-results" if in_part else ROOT / "benchmarks" / "results"

@@ -12,11 +12,14 @@ from typing import Any
 from ragshield.files import writing
 
 _ROOT = Path(__file__).resolve().parents[1]
+_MEASURED = ("ragshield", "attacks", "defenders", "corpora")
 _KEYS = ("n_real", "n_questions", "seconds_per_attack", "n_scanned", "quick", "threads")
 
 
 class Rows:
-    """Results of one state of the code and one setting, each row in a file of its own.
+    """Results of one state of the package and one setting, each row in a file of its own.
+
+    After a change of the benchmark itself, delete what it touches.
 
     Args:
         folder: where they are kept.
@@ -40,13 +43,14 @@ class Rows:
 
 
 def commit() -> str:
-    """The commit that is measured, with a + where files differ from it."""
-    changed = _git("status", "--porcelain", "--untracked-files=no")
-    return _git("rev-parse", "--short=10", "HEAD").strip() + ("+" if changed.strip() else "")
+    """The last commit that changed what is measured, with a + where files differ from it."""
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", *_MEASURED)
+    last = _git("log", "-1", "--format=%h", "--abbrev=10", "--", *_MEASURED).strip()
+    return last + ("+" if changed.strip() else "")
 
 
 def _state() -> str:
-    return _git("rev-parse", "HEAD") + _git("diff", "HEAD")
+    return commit() + _git("diff", "HEAD", "--", *_MEASURED)
 
 
 def _git(*words: str) -> str:

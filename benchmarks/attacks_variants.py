@@ -76,12 +76,12 @@ def searching(name: str) -> list[Variant]:
         ],
         "corpus-poisoning": [
             Variant(f"corpus-poisoning, {n} for all", name, {"n": n, "budget": budget}, "set")
-            for n, budget in ((1, 3000), (5, 1000))
+            for n, budget in ((1, 2000), (5, 500))
         ],
-        "centroid": [Variant("centroid, 5 for all", name, {"n": 5, "budget": 1000}, "set")],
+        "centroid": [Variant("centroid, 5 for all", name, {"n": 5, "budget": 500}, "set")],
         "phantom": [
             Variant(f"phantom, {aims}", name, params, aims)
-            for params in [{"trigger": TRIGGER, "command": "answer", "budget": 2000}]
+            for params in [{"trigger": TRIGGER, "command": "answer", "budget": 1500}]
             for aims in _TRIGGERED
         ],
         "badrag": [
