@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -64,6 +65,7 @@ def ask_all(
     *,
     decodings: int = 1,
     name: str = "the application",
+    times: dict[tuple[int, int], float] | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> list[tuple[Asked, ...]]:
     """Ask every probe `decodings` times.
@@ -71,6 +73,15 @@ def ask_all(
     All first turns are asked before all second ones, so that an application that takes many
     at once can. The same dialogue is asked once for each decoding, also where two probes
     have it.
+
+    Args:
+        app: what is asked.
+        probes: what it is asked.
+        decodings: how often.
+        name: of the application in messages.
+        times: gets, by number of probe and decoding, the seconds that the answers took,
+            where the application answers one by one.
+        on_progress: called with the number of answers just got.
 
     Returns:
         For each probe, for each decoding, the answers to its turns.
@@ -88,13 +99,16 @@ def ask_all(
         waiting = [key for key in told if turn < len(probes[key[0]].turns)]
         wanted = [_dialogue(probes[i], told[i, sample], sample) for i, sample in waiting]
         new = list(dict.fromkeys(wanted))
-        found: dict[Dialogue, Answer] = {}
+        found: dict[Dialogue, tuple[Answer, float | None]] = {}
         for start in range(0, len(new), _PART):
             part = new[start : start + _PART]
             found.update(zip(part, speak(part), strict=True))
             tell(len(part))
         for key, dialogue in zip(waiting, wanted, strict=True):
-            told[key].append(found[dialogue])
+            answer, seconds = found[dialogue]
+            told[key].append(answer)
+            if times is not None and seconds is not None:
+                times[key] = times.get(key, 0.0) + seconds
     return [tuple(tuple(told[i, s]) for s in range(decodings)) for i in range(len(probes))]
 
 
@@ -108,16 +122,23 @@ def _dialogue(probe: Probe, before: Sequence[Answer], sample: int) -> Dialogue:
     return Dialogue(probe.turns[len(before)], tuple(history), probe.documents, sample)
 
 
-def _speaker(app: Askable, name: str) -> Callable[[Sequence[Dialogue]], list[Answer]]:
+_Timed: TypeAlias = tuple[Answer, float | None]
+
+
+def _speaker(app: Askable, name: str) -> Callable[[Sequence[Dialogue]], list[_Timed]]:
     if isinstance(app, AnswersMany):
         many = app
 
-        def all_at_once(dialogues: Sequence[Dialogue]) -> list[Answer]:
+        timed = getattr(app, "timed", None)
+
+        def all_at_once(dialogues: Sequence[Dialogue]) -> list[_Timed]:
+            if timed is not None:
+                return list(_tried(partial(timed, dialogues), name))
             given = _tried(partial(many.answers, dialogues), name)
             if not isinstance(given, Sequence) or len(given) != len(dialogues):
                 n = len(given) if isinstance(given, Sequence) else 0
                 raise IncompleteError(f"{name} gave {n} answers to {len(dialogues)} questions")
-            return [_answer(one, name) for one in given]
+            return [(_answer(one, name), None) for one in given]
 
         return all_at_once
     if not callable(app):
@@ -127,8 +148,8 @@ def _speaker(app: Askable, name: str) -> Callable[[Sequence[Dialogue]], list[Ans
         )
     one_by_one, takes = app, _keywords(app)
 
-    def in_turn(dialogues: Sequence[Dialogue]) -> list[Answer]:
-        given = []
+    def in_turn(dialogues: Sequence[Dialogue]) -> list[_Timed]:
+        given: list[_Timed] = []
         for dialogue in dialogues:
             extra: dict[str, Any] = {}
             rest = dialogue
@@ -141,7 +162,9 @@ def _speaker(app: Askable, name: str) -> Callable[[Sequence[Dialogue]], list[Ans
             if "sample" in takes:
                 extra["sample"] = dialogue.sample
             text = rest.flat()
-            given.append(_answer(_tried(partial(one_by_one, text, **extra), name), name))
+            begun = time.perf_counter()
+            said = _tried(partial(one_by_one, text, **extra), name)
+            given.append((_answer(said, name), time.perf_counter() - begun))
         return given
 
     return in_turn

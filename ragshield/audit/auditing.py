@@ -9,7 +9,7 @@ from functools import partial
 from ragshield.audit.asking import Askable, Asked, ask_all
 from ragshield.audit.building import ProbeSet, build_probes
 from ragshield.audit.judging import Judged, Opinion, judge, label_of, right
-from ragshield.audit.measuring import Asking, measured
+from ragshield.audit.measuring import Asking, by_time, measured
 from ragshield.audit.probe import FAMILIES, Family, Probe, Retained
 from ragshield.audit.refusing import refuses
 from ragshield.audit.result import Audit
@@ -62,6 +62,7 @@ def audit(
     seed: int = 0,
     opinion: Opinion | None = None,
     writer: Writer | None = None,
+    time_answers: bool = False,
     on_progress: Callable[[str, int], None] | None = None,
 ) -> Audit:
     """Try to get back what an application is to have forgotten.
@@ -86,6 +87,8 @@ def audit(
         opinion: a further judge, asked where no value is seen; see `Opinion`. How often it
             agrees where one is seen stands in `Audit.agreement`.
         writer: asks questions in other words, too; see `build_probes`.
+        time_answers: measure also whether time gives membership away. Times differ from run
+            to run, and so does the record then.
         on_progress: called with an arm's name and the number of answers just got.
 
     Raises:
@@ -108,6 +111,7 @@ def audit(
     arms = Arms(app, before, no_retrieval, oracle)
     tell = on_progress or (lambda arm, n: None)
     given = {}
+    times: dict[tuple[int, int], float] = {}
     for name, one in arms.items():
         words = "the application" if name == "after" else f"the arm {name.replace('_', ' ')}"
         given[name] = ask_all(
@@ -115,12 +119,15 @@ def audit(
             made.probes,
             decodings=decodings if name == "after" else 1,
             name=words,
+            times=times if name == "after" and time_answers else None,
             on_progress=partial(tell, name),
         )
     held = [text for texts in (entries or {}).values() for text in texts]
     secret = _texts_of(targets, deleted, held)
     askings = _judged(made, given, secret, opinion)
     found = measured(made, askings, arms=tuple(given), decodings=decodings, seed=seed)
+    if times:
+        found = replace(found, membership_by_time=by_time(made, times))
     return (
         found if opinion is None else replace(found, agreement=_agreement(made, askings, opinion))
     )

@@ -92,8 +92,17 @@ class Endpoint:
             IncompleteError: no answer in time, an error of the server, or a reply that is
                 no chat completion.
         """
+        return [answer for answer, _ in self.timed(dialogues)]
+
+    def timed(self, dialogues: Sequence[Dialogue]) -> list[tuple[Answer, float]]:
+        """`answers`, each with the seconds that it took."""
+
+        def ask(dialogue: Dialogue) -> tuple[Answer, float]:
+            begun = time.perf_counter()
+            return self.answer(dialogue), time.perf_counter() - begun
+
         with ThreadPoolExecutor(self._workers) as pool:
-            waiting = [pool.submit(self.answer, dialogue) for dialogue in dialogues]
+            waiting = [pool.submit(ask, dialogue) for dialogue in dialogues]
             try:
                 return [one.result() for one in waiting]
             except BaseException:

@@ -11,7 +11,7 @@ from ragshield.audit.asking import Asked
 from ragshield.audit.building import ProbeSet
 from ragshield.audit.families.adaptive import SHARES
 from ragshield.audit.judging import Judged, Label
-from ragshield.audit.membership import Auc, Pair, membership
+from ragshield.audit.membership import Auc, Pair, membership, told_by_time
 from ragshield.audit.probe import FAMILIES, Probe
 from ragshield.audit.result import Audit, FamilyResult, Leak, counted
 from ragshield.intervals import Difference, Rate, clustered_rate, paired_difference
@@ -183,6 +183,27 @@ def _membership(about: Sequence[Asking], beside: Sequence[Asking], made: ProbeSe
                 )
             )
     return membership(pairs)
+
+
+def by_time(made: ProbeSet, times: Mapping[tuple[int, int], float]) -> Auc:
+    """Whether the time of an answer tells a target from its control.
+
+    Args:
+        made: the probes.
+        times: seconds by place of the probe and decoding.
+    """
+    others: dict[tuple[object, ...], float] = {}
+    for (i, sample), seconds in times.items():
+        probe = made.probes[i]
+        if probe.role == "control" and probe.family in _OBSERVED:
+            others[probe.subject, probe.family, probe.variant, probe.fact, sample] = seconds
+    rows = []
+    for (i, sample), seconds in times.items():
+        probe = made.probes[i]
+        key = (probe.subject, probe.family, probe.variant, probe.fact, sample)
+        if probe.role == "target" and key in others:
+            rows.append((probe.subject, seconds, others[key]))
+    return told_by_time(rows)
 
 
 def _text(asking: Asking) -> str:

@@ -69,13 +69,28 @@ def membership(pairs: Sequence[Pair]) -> Auc:
         return Auc(None, None, None, 0, 0)
     few = len({pair.cluster for pair in pairs}) < _FEW_PAIRS
     folds = [f"{pair.variant}" if few else f"{pair.cluster}" for pair in pairs]
+    lengths = [(float(len(p.texts[0].split())), float(len(p.texts[1].split()))) for p in pairs]
     words = [(_words(p.texts[0], p.names[0]), _words(p.texts[1], p.names[1])) for p in pairs]
     best: Auc | None = None
-    for by, values in (("wording", _by_words(words, folds)), ("length", _by_length(words, folds))):
+    for by, values in (
+        ("wording", _by_words(words, folds)),
+        ("length", _by_number(lengths, folds)),
+    ):
         found = auc([a for a, _ in values], [b for _, b in values], _clusters(pairs), by)
         if best is None or (found.value or 0) > (best.value or 0):
             best = found
     return best or Auc(None, None, None, 0, 0)
+
+
+def told_by_time(rows: Sequence[tuple[int, float, float]]) -> Auc:
+    """An observer with a stopwatch, who learns on other targets which of the two are slower.
+
+    Args:
+        rows: number of the target, seconds for it, seconds for its control.
+    """
+    values = _by_number([row[1:] for row in rows], [str(row[0]) for row in rows])
+    n_clusters = len({row[0] for row in rows})
+    return auc([a for a, _ in values], [b for _, b in values], n_clusters, "time")
 
 
 def auc(members: Sequence[float], others: Sequence[float], n_clusters: int, by: str = "") -> Auc:
@@ -134,19 +149,16 @@ def _by_words(
     return values
 
 
-def _by_length(
-    words: Sequence[tuple[tuple[str, ...], tuple[str, ...]]], folds: Sequence[str]
+def _by_number(
+    rows: Sequence[tuple[float, float]], folds: Sequence[str]
 ) -> list[tuple[float, float]]:
-    """Length in words, turned round where on the other folds forgotten ones are shorter."""
-    longer: Counter[str] = Counter()
-    for pair, fold in zip(words, folds, strict=True):
-        longer[fold] += len(pair[0]) - len(pair[1])
-    total = sum(longer.values())
-    values = []
-    for pair, fold in zip(words, folds, strict=True):
-        sign = -1.0 if total - longer[fold] < 0 else 1.0
-        values.append((sign * len(pair[0]), sign * len(pair[1])))
-    return values
+    """Numbers, turned round where on the other folds those of targets are smaller."""
+    larger: dict[str, float] = {}
+    for (own, other), fold in zip(rows, folds, strict=True):
+        larger[fold] = larger.get(fold, 0.0) + own - other
+    total = sum(larger.values())
+    signs = (-1.0 if total - larger[fold] < 0 else 1.0 for fold in folds)
+    return [(sign * a, sign * b) for sign, (a, b) in zip(signs, rows, strict=True)]
 
 
 def _features(text: tuple[str, ...]) -> frozenset[str]:

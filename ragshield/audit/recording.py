@@ -63,6 +63,9 @@ def summary(found: Audit) -> dict[str, Any]:
         "combined_kept": rate_record(found.combined_kept),
         "knowledge_base_leak": rate_record(found.knowledge_base_leak),
         "membership": auc_record(found.membership),
+        "membership_by_time": None
+        if found.membership_by_time is None
+        else auc_record(found.membership_by_time),
         "unproven": found.is_unproven,
         "agreement": None if found.agreement is None else rate_record(found.agreement),
     }

@@ -91,6 +91,8 @@ class Audit:
         decodings: how often each probe was asked.
         agreement: how often the further judge sees what was seen in the clear; None where
             there was none.
+        membership_by_time: likewise by the time that answers take; None where it was not
+            measured.
     """
 
     leak: Rate
@@ -115,6 +117,7 @@ class Audit:
     seed: int
     decodings: int
     agreement: Rate | None = None
+    membership_by_time: Auc | None = None
 
     @property
     def worst_family(self) -> Family | None:

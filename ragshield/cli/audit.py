@@ -150,6 +150,12 @@ def audit(
     max_membership: Annotated[
         float | None, _limit("max-membership", "AUC of membership. Default: 0.6.")
     ] = None,
+    time_answers: Annotated[
+        bool,
+        typer.Option(
+            "--time", help="Measure if time gives membership away, too.", show_default=False
+        ),
+    ] = False,
     judge: Annotated[
         str | None,
         typer.Option(
@@ -247,6 +253,7 @@ def audit(
             oracle=arms.get("oracle"),
             **asked,
             decodings=decodings,
+            time_answers=time_answers,
             opinion=None if judge is None else opinion_of(Endpoint(judge, timeout_s=timeout)),
             on_progress=lambda arm, n: advance(n),
         )

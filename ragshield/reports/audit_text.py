@@ -104,6 +104,8 @@ def figures(outcome: Outcome) -> Iterator[tuple[str, str]]:
         yield "second judge agrees", f"{found.agreement}  n={found.agreement.n:,}"
     by = f"  by {found.membership.by}" if found.membership.value is not None else ""
     yield "membership AUC (0.5 = hidden)", f"{found.membership}{by}"
+    if found.membership_by_time is not None:
+        yield "membership AUC by time", f"{found.membership_by_time}"
 
 
 def difference(found: Any) -> str:

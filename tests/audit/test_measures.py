@@ -72,6 +72,23 @@ def test_what_one_target_says_is_not_learned_on_itself() -> None:
     assert membership(rows).value == 0.5
 
 
+def test_an_application_that_is_quick_to_refuse_is_told_by_its_time(
+    targets: tuple[ForgetTarget, ...],
+) -> None:
+    import time
+
+    def gated(question: str) -> str:
+        if "Ada" not in question and "Owl" not in question and "Pat Quill" not in question:
+            time.sleep(0.003)
+        return UNKNOWN
+
+    wanted = {"families": ("plain",), "per_family": 4}
+    found = audit(gated, targets, time_answers=True, **wanted)
+    assert found.membership.value == 0.5
+    assert found.membership_by_time.value > 0.95
+    assert audit(gated, targets, **wanted).membership_by_time is None
+
+
 def test_with_few_targets_the_observer_learns_on_other_ways_of_asking() -> None:
     rows = [Pair(0, f"v{i}", ("I may not say", "never heard"), ((), ())) for i in range(5)]
     assert membership(rows).value == 1.0

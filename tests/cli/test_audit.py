@@ -224,3 +224,21 @@ def test_a_reader_over_a_store_is_asked_alone_and_over_a_rebuilt_one(
     assert set(record["arms"]) == {"after", "no_retrieval", "oracle"}
     assert record["arms"]["oracle"]["value"] == 0.0
     assert set(record["labels"]) == {"retrieved"}
+
+
+def test_the_example_in_the_readme_finds_that_the_rules_can_be_switched_off(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = Path(__file__).parent.parent.parent
+    if not (root / "examples" / "forget_set.jsonl").is_file():
+        pytest.skip("needs the checkout, not only the wheel")
+    monkeypatch.chdir(root)
+    command = (
+        "examples.audit_app:after examples/forget_set.jsonl --before examples.audit_app:before"
+    )
+    assert f"ragshield audit {command}" in (root / "README.md").read_text(encoding="utf-8")
+    assert audit(*command.split(), "--format", "json") == 1
+    record = json.loads(capsys.readouterr().out)
+    leaking = {name for name, one in record["families"].items() if one["leak"]["of"]}
+    assert leaking == {"persuasion", "adaptive"}
+    assert record["over_refusal"]["value"] == 0.0
