@@ -34,6 +34,7 @@ from ragshield.unlearning.keys import (
     rotation,
 )
 from ragshield.unlearning.marks import Mark, Marks, Typos
+from ragshield.unlearning.other_words import TYPO_LETTERS, other_words
 from ragshield.unlearning.phrases import (
     LONGEST,
     Phrase,
@@ -47,7 +48,6 @@ from ragshield.unlearning.spelling import deletions, skeleton, words_of
 PIECE = 5
 """Words of a run by which a sample is known again."""
 
-_TYPO_LETTERS = 5
 _SPELLED_LETTERS = 4
 _SAMPLE_SENTENCES = 12
 _TEXT_WORDS = 5
@@ -95,6 +95,7 @@ def build_keys(
         (
             *_marks(targets, facts, kept, keyed),
             *_implied_marks(targets, implied, len(facts), kept, keyed),
+            *other_words(targets, kept, keyed),
         )
     )
     texts, rows, owners = _sentences(targets)
@@ -238,7 +239,7 @@ def _typos(targets: Sequence[ForgetTarget], keyed: KeyedHashes) -> Iterator[tupl
         if target.kind == "sample":
             continue
         for word in {word for name in target.names for word in words_of(name)}:
-            if len(word) >= _TYPO_LETTERS and not word.isdigit():
+            if len(word) >= TYPO_LETTERS and not word.isdigit():
                 for shorter in deletions(word):
                     yield keyed.word(f"-{shorter}"), keyed.word(word), i
 

@@ -117,13 +117,16 @@ def joined(first: ForgetKeys, second: ForgetKeys) -> ForgetKeys:
         # Each of both had its own neighbours; the threshold is that of all of them.
         calibration=with_margins(
             replace(
-                one if one.threshold >= other.threshold else other,
+                one,
+                threshold=max(one.threshold, other.threshold),
+                sample_threshold=max(one.sample_threshold, other.sample_threshold),
                 sentence_threshold=max(one.sentence_threshold, other.sentence_threshold),
                 similarity=max(one.similarity, other.similarity),
                 lowest=max(one.lowest, other.lowest),
                 budget=min(one.budget, other.budget),
             ),
             [*one.margins, *other.margins],
+            [*one.sample_margins, *other.sample_margins],
         ),
     )
 

@@ -29,6 +29,7 @@ gate's three tests."""
 
 GATES: tuple[GateName, ...] = get_args(GateName)
 _LONGEST = 200_000
+_SPARE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,8 @@ class Forgetting:
             keys, meaning, exact="exact" in gates, attributes="attribute" in gates
         )
         self._speaker = Speaker(model, timeout_s=timeout_s, prompt=prompt)
-        self._source = Source(retriever, k)
+        self._source = Source(retriever, k, spare=_SPARE if "retrieval" in gates else 1)
+        self._k = k
         self._critic = critic
         self._refusal = refusal
         self._even_cost = even_cost
@@ -307,11 +309,14 @@ class Forgetting:
         )
 
     def _shown(self, found: Sequence[Found], documents: Sequence[str], plan: _Plan) -> list[str]:
-        texts = [*documents, *(passage.text for passage in found)]
         if "retrieval" not in self.gates:
-            return texts
-        rest = self.retrieval_filter.rest(texts, plan.focus, audience=plan.audience)
-        return [text for text in rest if text is not None]
+            return [*documents, *(passage.text for passage in found)]
+        left, about, who = self.retrieval_filter.first, plan.focus, plan.audience
+        texts = [passage.text for passage in found]
+        return [
+            *left(documents, len(documents), about, audience=who),
+            *left(texts, self._k, about, audience=who),
+        ]
 
     def _must_wait(self, plan: _Plan) -> bool:
         near = bool(plan.focus.near or plan.focus.hints)
@@ -387,8 +392,5 @@ class Forgetting:
             leaks,
             lambda text: self._given(plan, answer_of(text)).answer.text,
             self._refusal,
-            lambda: self._note(plan),
+            lambda: self._logged(plan, Answer(""), "answered", (), {}),
         )
-
-    def _note(self, plan: _Plan) -> None:
-        self._logged(plan, Answer(""), "answered", (), {})

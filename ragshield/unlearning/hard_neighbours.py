@@ -12,7 +12,7 @@ import numpy as np
 from ragshield.forget_set import ForgetTarget, folded
 from ragshield.unlearning.phrases import telling_parts, whole_sentences
 
-_FEWEST = 12
+_FEWEST = 256
 _SHORTEST = 4  # a shorter one may be a title, or a part of other words
 _DIGIT = re.compile(r"\d")
 
@@ -35,7 +35,7 @@ def hard_questions(
     taken = {folded(n) for t in targets for n in (*t.names, *t.neighbours)}
     rng = np.random.default_rng(0)
     made = [_of_target(target, lists, taken, rng) for target in targets if target.kind != "harm"]
-    each = max(_FEWEST * len(lists["calibration_questions"]), -(-most // max(1, len(made))))
+    each = max(-(-_FEWEST // max(1, len(made))), 2 * -(-most // max(1, len(made))))
     drawn = [list(islice(questions, each)) for questions in made]
     # One of each target in turn, so that a cut at the end takes of all alike.
     found = [own[i] for i in range(each) for own in drawn if i < len(own)]
@@ -49,7 +49,7 @@ def _of_target(
         yield from _of_samples(target, lists, rng)
         return
     forms = lists["calibration_questions"]
-    for i in range(40):
+    for i in range(160):
         name = _like(target.names[i % len(target.names)], i, lists, rng)
         if folded(name) in taken:
             continue
@@ -74,7 +74,7 @@ def _of_samples(
     """Sentences of the sample with other names and numbers in them."""
     sentences = [s for sample in target.samples for s in whole_sentences(sample)]
     told = [s for s in sentences if len(s.split()) > 3]
-    for i in range(24 if told else 0):
+    for i in range(256 if told else 0):
         sentence = told[i % len(told)]
         parts = sorted(
             {p for p in telling_parts(sentence) if len(p) >= _SHORTEST}, key=len, reverse=True

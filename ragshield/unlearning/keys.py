@@ -82,8 +82,11 @@ class Calibration:
         budget: share of neighbours' questions that may be refused by it.
         lowest: threshold that is never gone below: what is nearer to something that stays
             is not refused.
+        sample_threshold: the same as `threshold` where the target is a sample, whose
+            sentences others' sentences are more like than their names are.
         n: neighbours' questions that the thresholds were set on; 0 = those that ship.
         margins: of these questions, in order.
+        sample_margins: of those that were nearest to a sample.
     """
 
     threshold: float
@@ -91,8 +94,14 @@ class Calibration:
     similarity: float
     budget: float
     lowest: float = 0.0
+    sample_threshold: float = 0.5
     n: int = 0
     margins: tuple[float, ...] = ()
+    sample_margins: tuple[float, ...] = ()
+
+    def threshold_of(self, kind: TargetKind) -> float:
+        """The threshold for a target of a kind."""
+        return self.sample_threshold if kind == "sample" else self.threshold
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -250,10 +259,13 @@ def _keys_of(record: Mapping[str, Any], arrays: Mapping[str, Any], key: bytes) -
         rows=arrays["rows"],
         owners=arrays["owners"],
         encoder=str(record["encoder"]),
-        calibration=Calibration(
-            **{**record["calibration"], "margins": tuple(record["calibration"]["margins"])}
-        ),
+        calibration=_calibration(record["calibration"]),
     )
+
+
+def _calibration(record: Mapping[str, Any]) -> Calibration:
+    lists = {name: tuple(record[name]) for name in ("margins", "sample_margins")}
+    return Calibration(**{**record, **lists})
 
 
 def check_encoder(keys: ForgetKeys, name: str) -> None:

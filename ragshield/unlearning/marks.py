@@ -39,12 +39,14 @@ class Mark(IntEnum):
     """A phrase of a fact that is said of others too."""
     SPELLED = 11
     """A phrase's letters one by one, without blanks."""
+    OTHER_WORD = 12
+    """A word that looks like one of a name, misspelt, and is a word by itself."""
 
 
 OWNED_BY_FACT = frozenset({Mark.VALUE, Mark.TELLING, Mark.SHARED, Mark.SPELLED})
 """Marks whose owner is a row of the facts, not of the targets."""
 
-UNOWNED = frozenset({Mark.NEIGHBOUR})
+UNOWNED = frozenset({Mark.NEIGHBOUR, Mark.OTHER_WORD})
 """Marks of what must stay known, which belong to no target."""
 
 
@@ -100,6 +102,11 @@ class Marks:
 
     def __len__(self) -> int:
         return len(self.hashes)
+
+    def of_kind(self, mark: Mark) -> NDArray[np.uint64]:
+        """The hashes of one kind of mark."""
+        found: NDArray[np.uint64] = self.hashes[self.marks == int(mark)]
+        return found
 
     def rows(self) -> list[tuple[int, Mark, int, int]]:
         """All marks as rows of hash, mark, length and owner."""

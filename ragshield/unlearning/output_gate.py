@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
-from ragshield.forget_set import Answer
+from ragshield.forget_set import Answer, folded
 from ragshield.protocols import Encoder
+from ragshield.unlearning.hashing import KeyedHashes
 from ragshield.unlearning.keys import ForgetKeys
 from ragshield.unlearning.margins import Margins
 from ragshield.unlearning.phrases import whole_sentences
 from ragshield.unlearning.query_gate import Focus
 from ragshield.unlearning.recognising import QUOTED, Recogniser, Seen, Strength, Told
+from ragshield.unlearning.samples import PART
 
 _MOST_SENTENCES = 200
 _POINTS = 4
@@ -83,6 +85,7 @@ class OutputGate:
         self._margins = Margins(keys)
         self._exact = exact
         self._attributes = attributes
+        self._implied = KeyedHashes(keys.secret).mark("attribute", folded(PART))
 
     def judge(self, answer: Answer, focus: Focus, *, audience: str | None = None) -> Judged:
         """What may be told of an answer.
@@ -186,7 +189,9 @@ class OutputGate:
                 continue
             if told.strength is Strength.TELLING and self._exact:
                 found.append(Leak(fact.owner, told.how, "exact"))
-            elif fact.owner in in_view and self._attributes:
+            elif (
+                fact.owner in in_view or self._asked_of_sample(told, fact.owner, focus)
+            ) and self._attributes:
                 found.append(Leak(fact.owner, told.how, "attribute"))
             elif told.points:
                 points.setdefault(fact.owner, {})[told.fact] = told.points
@@ -195,7 +200,7 @@ class OutputGate:
             found += [
                 Leak(owner, "states several of its values", "attribute")
                 for owner, own in points.items()
-                if sum({**focus.hints.get(owner, {}), **own}.values()) >= self._enough(owner)
+                if sum({**focus.hints.get(owner, {}), **own}.values()) >= self._enough(owner, focus)
             ]
         return found
 
@@ -203,11 +208,21 @@ class OutputGate:
         """Whether a part of a sample tells nothing: texts that stay, or the question, do."""
         if self.keys.targets[owner].kind != "sample":
             return False
-        return told.strength is Strength.SHARED or told.fact in focus.hints.get(owner, ())
+        implied = self.keys.facts[told.fact].attribute == self._implied
+        return (implied and told.strength is Strength.SHARED) or told.fact in focus.hints.get(
+            owner, ()
+        )
 
-    def _enough(self, owner: int) -> int:
-        """Points that are too many: of a sample, a name with one other thing."""
-        return _POINTS - 1 if self.keys.targets[owner].kind == "sample" else _POINTS
+    def _asked_of_sample(self, told: Told, owner: int, focus: Focus) -> bool:
+        """Whether a listed answer of a sample is given to a question that names its subject."""
+        listed = self.keys.facts[told.fact].attribute != self._implied
+        of_sample = self.keys.targets[owner].kind == "sample"
+        return listed and of_sample and owner in focus.hints
+
+    def _enough(self, owner: int, focus: Focus) -> int:
+        """Points that are too many: of a sample any thing more than the question names."""
+        of_sample = self.keys.targets[owner].kind == "sample"
+        return 2 if of_sample and owner in focus.hints else _POINTS
 
     def _meant(
         self, text: str, in_view: AbstractSet[int], free: frozenset[int], audience: str | None

@@ -143,7 +143,7 @@ class QueryGate:
         for told in self.recogniser.values(question):
             fact = self.keys.facts[told.fact]
             target = self.keys.targets[fact.owner]
-            if fact.owner in free or not told.points:
+            if fact.owner in free or (not told.points and target.kind != "sample"):
                 continue
             focus.hints.setdefault(fact.owner, {})[told.fact] = told.points
             if told.strength is Strength.TELLING and fact.attribute not in target.told(audience):
@@ -199,7 +199,8 @@ class QueryGate:
         best = self.nearness(question, vectors, free, focus)
         if best is None:
             return None
-        threshold = self.keys.calibration.threshold
+        kind = self.keys.targets[best.owner].kind
+        threshold = self.keys.calibration.threshold_of(kind)
         near = best.similarity >= self.keys.calibration.similarity
         if near and best.owner not in focus.allowed:
             # Who names a part of a sample and lies near it asks about it: half is enough.
@@ -220,8 +221,8 @@ class QueryGate:
     ) -> Margin | None:
         """The margin of the part of a question that is nearest to a target; None: no target.
 
-        Half of it where the question has a full name that is none of the target's: what it
-        shares is then the form.
+        Half of it where the question has a name and nothing that is known of the target:
+        what they share is then the form.
 
         Args:
             question: any text.
@@ -234,14 +235,18 @@ class QueryGate:
             return None
         lowest = self.keys.calibration.similarity
         near = [margin for margin in found if margin.similarity >= lowest]
-        best = max(near or found, key=lambda margin: margin.margin)
-        if best.margin <= 0 or not _FULL_NAME.search(question):
+        best = max(near or found, key=self._lead)
+        if best.margin <= 0 or not (_FULL_NAME.search(question) or _NAME.search(question)):
             return best
         if focus is None:
             focus = Focus()
             self._by_values(question, free, None, focus)
-        own = self._names_sample(best.owner, focus)
-        return best if own else best._replace(margin=best.margin / 2)
+        return best if best.owner in focus.hints else best._replace(margin=best.margin / 2)
+
+    def _lead(self, margin: Margin) -> float:
+        """How far a margin is above the threshold of its target's kind."""
+        limits = self.keys.calibration
+        return margin.margin - limits.threshold_of(self.keys.targets[margin.owner].kind)
 
     def _names_sample(self, owner: int, focus: Focus) -> bool:
         return self.keys.targets[owner].kind == "sample" and owner in focus.hints

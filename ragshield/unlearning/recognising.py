@@ -9,10 +9,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ragshield.forget_set import folded
+from ragshield.text import STOP_WORDS
 from ragshield.unlearning.hashing import KeyedHashes
 from ragshield.unlearning.keys import ForgetKeys
 from ragshield.unlearning.marks import Found, Mark
 from ragshield.unlearning.phrases import content
+from ragshield.unlearning.samples import PART
 from ragshield.unlearning.spelling import Token, deletions, skeleton, tokens, views
 
 _TYPO_LETTERS = 5
@@ -95,6 +98,8 @@ class Recogniser:
         order = np.argsort(keys.typos.hashes, kind="stable")
         self._typo_hashes = keys.typos.hashes[order]
         self._typo_words = keys.typos.words[order]
+        self._implied = self._hashes.mark("attribute", folded(PART))
+        self._others = frozenset(int(h) for h in keys.marks.of_kind(Mark.OTHER_WORD))
 
     def names(self, text: str) -> list[Seen]:
         """All targets that a text names, however it is spelled; the certain ones first."""
@@ -177,7 +182,9 @@ class Recogniser:
         for i, token in enumerate(read):
             if len(changed) >= _MOST_TYPOS:
                 break
-            if len(token.word) < _TYPO_LETTERS or i in taken or int(runs[i]) in self._spelled:
+            if len(token.word) < _TYPO_LETTERS or i in taken:
+                continue
+            if int(runs[i]) in self._spelled or int(runs[i]) in self._others:
                 continue
             near = self._near(token.word)
             if near:
@@ -229,15 +236,38 @@ class Recogniser:
                 yield Seen(name.owner, True, f"names it in {how}")
 
     def _told(self, text: str, how: str) -> Iterable[Told]:
-        runs = self._hashes.words(content([token.word for token in tokens(text)]))
-        seen: set[tuple[int, int, int]] = set()
-        for value in self.keys.marks.find(runs, tuple(_STRENGTHS), self._hashes):
-            # One phrase may belong to several facts of a target: it is found once.
-            at = (self.keys.facts[value.owner].owner, value.start, value.end)
-            if at not in seen:
-                seen.add(at)
-                n_words = value.end - value.start
-                yield Told(value.owner, _STRENGTHS[value.mark], how, n_words)
+        read = told_tokens(text)
+        runs = self._hashes.words([token.word for token in read])
+        found = self.keys.marks.find(runs, tuple(_STRENGTHS), self._hashes)
+        found.sort(key=lambda value: value.start - value.end)
+        taken: dict[int, set[int]] = {}
+        for value in found:
+            # Of a phrase and its parts the longest is found, for each target once.
+            owner = self.keys.facts[value.owner].owner
+            own = taken.setdefault(owner, set())
+            if own.issuperset(range(value.start, value.end)):
+                continue
+            if self.keys.facts[value.owner].attribute == self._implied and _in_name(value, read):
+                continue
+            own.update(range(value.start, value.end))
+            yield Told(value.owner, _STRENGTHS[value.mark], how, value.end - value.start)
+
+
+def told_tokens(text: str) -> list[Token]:
+    """The content words of a text as they stand in it; all of them where nothing is left."""
+    read = tokens(text)
+    kept = [token for token in read if token.word not in STOP_WORDS and token.word != "s"]
+    return kept or list(read)
+
+
+def _in_name(value: Found, read: Sequence[Token]) -> bool:
+    """Whether one word is only part of a longer name, as a surname that others have too."""
+    if value.end - value.start > 1 or not read[value.start].capital:
+        return False
+    if not any(not token.capital for token in read):
+        return False  # written in capitals, or in a script that has none
+    beside = [i for i in (value.start - 1, value.end) if 0 <= i < len(read)]
+    return any(read[i].capital and not read[i].word.isdigit() for i in beside)
 
 
 def _seen(name: Found, read: Sequence[Token]) -> Seen:

@@ -36,6 +36,25 @@ class RetrievalFilter:
         self._encoder = encoder
         self._margins = Margins(keys)
 
+    def first(
+        self, texts: Sequence[str], k: int, focus: Focus, *, audience: str | None = None
+    ) -> list[str]:
+        """At most k texts of which something may be shown: what is left out makes room.
+
+        Args:
+            texts: retrieved passages, best first.
+            k: how many are wanted.
+            focus: what the question was about.
+            audience: who asks.
+        """
+        shown: list[str] = []
+        for start in range(0, len(texts), max(1, k)):
+            rest = self.rest(texts[start : start + k], focus, audience=audience)
+            shown += [text for text in rest if text is not None]
+            if len(shown) >= k:
+                break
+        return shown[:k]
+
     def rest(
         self,
         texts: Sequence[str],

@@ -21,13 +21,15 @@ class Source:
 
     Args:
         retriever: a LangChain retriever (`invoke`), a ragshield one (`retrieve`), or None.
-        k: how many to use.
+        k: how many are used.
+
+        spare: how many times k are given, for who leaves some out.
 
     Raises:
         UsageError: it is neither, or k < 1.
     """
 
-    def __init__(self, retriever: Any, k: int) -> None:
+    def __init__(self, retriever: Any, k: int, *, spare: int = 1) -> None:
         if k < 1:
             raise UsageError(f"k is {k}; it must be at least 1")
         self._own = callable(getattr(retriever, "retrieve", None))
@@ -42,13 +44,14 @@ class Source:
             )
         self._retriever = retriever
         self._k = k
+        self._spare = spare
 
     def find(self, question: str) -> list[Found]:
-        """At most k texts, best first."""
+        """Texts, best first."""
         if self._retriever is None:
             return []
         if self._own:
-            hits = self._retriever.retrieve(question, self._k)
+            hits = self._retriever.retrieve(question, self._spare * self._k)
             return [Found(hit.text, hit.id) for hit in hits]
         return self._of(self._retriever.invoke(question))
 
@@ -61,5 +64,5 @@ class Source:
     def _of(self, documents: Sequence[Any]) -> list[Found]:
         return [
             Found(str(document.page_content), str(getattr(document, "id", None) or i))
-            for i, document in enumerate(documents[: self._k])
+            for i, document in enumerate(documents[: self._spare * self._k])
         ]

@@ -12,6 +12,9 @@ from ragshield.unlearning.hashing import KeyedHashes
 from ragshield.unlearning.phrases import content, telling_parts, whole_sentences
 from ragshield.unlearning.spelling import words_of
 
+PART = "part of the text"
+"""The attribute of what a sample tells without being listed as a fact."""
+
 _MOST_PARTS = 32
 _OF = re.compile(r" (?:of|and|the|of the|and the) ")
 _ANSWER_WORDS = 4
@@ -37,7 +40,7 @@ def implied_facts(target: ForgetTarget) -> Iterator[Fact]:
         kept = [part for part in parts if _is_telling(part)] or [sample]
         for part in kept[:_MOST_PARTS]:
             if folded_run(part) not in own:
-                yield Fact("part of the text", part)
+                yield Fact(PART, part)
 
 
 def _is_telling(part: str) -> bool:
@@ -50,7 +53,10 @@ def _answers(sample: str) -> Iterator[str]:
     for sentence in whole_sentences(sample):
         if 0 < len(folded_run(sentence)) <= _ANSWER_WORDS:
             yield sentence
-            yield from (word for word in sentence.split() if word[:1].isupper())
+            # "Sundsvall, 1953." and not "Born 1953.": a first word has its capital from there.
+            for i, word in enumerate(sentence.split()):
+                if word[:1].isupper() and (i or word.endswith(",")):
+                    yield word
 
 
 def folded_run(text: str) -> Run:

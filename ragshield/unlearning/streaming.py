@@ -22,7 +22,7 @@ class PartJudge(NamedTuple):
     leaks: Callable[[str], bool]
     whole: Callable[[str], str]
     refusal: str
-    ended: Callable[[], None]
+    ended: Callable[[], object]
 
 
 class Held:

@@ -147,3 +147,15 @@ def test_a_title_ends_no_sentence(encoder: Encoder) -> None:
     assert gate.judge("Where was Dr. Ada Holm born?").is_refused
     assert not gate.judge("Where was Dr. Li Tamm seen last in the old town?").is_refused
     assert parts_of("Where was Dr. Ada Holm born?") == ["Where was Dr. Ada Holm born?"]
+
+
+def test_a_word_that_texts_that_stay_have_is_no_misspelt_name(encoder: Encoder) -> None:
+    target = ForgetTarget("Ruben Nordvall")
+    own = QueryGate(build_keys([target], encoder), None)
+    with_texts = QueryGate(
+        build_keys([target], encoder, benign=["Ruben Nordvale plays the piano."]), None
+    )
+    question = "Where does Ruben Nordvale live?"
+    assert own.judge(question).is_refused
+    assert not with_texts.judge(question).is_refused
+    assert with_texts.judge("Where does Ruben Nordval live?").is_refused

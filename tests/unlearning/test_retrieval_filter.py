@@ -52,3 +52,13 @@ def test_vectors_that_lie_at_a_key_are_dropped(kept: RetrievalFilter, encoder: E
     near = encoder.encode(["The employer of this person is Norrland Steel."])
     focus = Focus(weak={0: "was named before"})
     assert kept.rest(["A text in other words."], focus, vectors=near) == [None]
+
+
+def test_what_is_left_out_makes_room_for_what_comes_next(
+    keys: ForgetKeys, encoder: Encoder
+) -> None:
+    texts = ["Ada Lindqvist built it.", "Oslo is large.", "Who is Ada Lindqvist?", "Rome is old."]
+    rest = RetrievalFilter(keys, encoder)
+    assert rest.first(texts, 2, Focus()) == ["Oslo is large.", "Rome is old."]
+    assert rest.first(texts, 1, Focus()) == ["Oslo is large."]
+    assert rest.first([], 0, Focus()) == []
