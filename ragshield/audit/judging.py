@@ -93,7 +93,7 @@ def _values(
         said = f"{said}\n{question}"
         for part, text in parts_of(answer):
             for n, value in values:
-                how = told(text, value)
+                how = told(text, value, said)
                 if how is not None:
                     into = carried if told(said, value) is not None else own
                     into.append(Seen(n, part, how, turn))
@@ -103,7 +103,7 @@ def _values(
         pieces = "\n".join(answer.text for answer in answers)
         for n, value in values:
             if told(said, value) is None:
-                hidden = told(whole, value) or told(pieces, value)
+                hidden = told(whole, value, said) or told(pieces, value, said)
                 if hidden is not None:
                     own.append(Seen(n, "text", hidden or "in pieces", len(answers) - 1))
     return tuple(carried), tuple(own)

@@ -18,7 +18,10 @@ QUOTED_WORDS = 8
 
 _LONG_VALUE = 6  # words from which a value is recognised by most of them, not by all in a row
 _LONG_SHARE = 0.6
+_FEW_TELLING = 3  # of fewer telling words all must stand there
 _SHORT_COMPACT = 5  # letters from which a value is looked for without its blanks
+# As it is, and disguises that leave blanks where they were: words are not run together.
+_KEEP_WORDS = ("", "reversed letters", "reversed words", "ROT13", "digits for letters")
 _SHORT_DISGUISED = 4  # letters from which a value is looked for in disguise at all
 _NUMBERS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
@@ -60,21 +63,24 @@ class _View(NamedTuple):
 
 
 @lru_cache(maxsize=65_536)
-def told(text: str, value: str) -> str | None:
+def told(text: str, value: str, asked: str = "") -> str | None:
     """How a text tells a value: "" in the clear, else in which disguise; None if it does not.
 
     In the clear a value is told where its words stand in a row, whatever their case and
     accents, a number also in words. Of values of six words and more it is enough that .6 of
-    their telling words stand there, as in a paraphrase. In a disguise all of it must be
-    there, blanks apart.
+    their telling words stand there, as in a paraphrase; words that the question (`asked`)
+    holds tell nothing. In a disguise all of it must be there, blanks apart.
     """
     forms = _forms(value)
+    telling = _telling_words(value, asked)
     hidden = bool(forms) and len(forms[0].replace(" ", "")) >= _SHORT_DISGUISED
     for view in _read(text):
         # A short value could be read out of anything by chance.
         if view.how and not hidden:
             continue
-        if _tells(view.words, forms) or (view.how and _compactly(view.compact, forms)):
+        if _tells(view.words, forms, telling) or (
+            view.how not in _KEEP_WORDS and _compactly(view.compact, forms)
+        ):
             return view.how
     return None
 
@@ -104,17 +110,31 @@ def _folded(text: str) -> str:
     return f" {_digits(plain)} "
 
 
-def _tells(inside: str, forms: tuple[str, ...]) -> bool:
+@lru_cache(maxsize=8192)
+def _telling_words(value: str, asked: str) -> frozenset[str]:
+    """The words by which a long value is known in a paraphrase; none of a short one."""
+    words_of_value = _folded(value).split()
+    if len(words_of_value) < _LONG_VALUE:
+        return frozenset()
+    telling = {word for word in words_of_value if word not in STOP_WORDS}
+    telling -= set(_folded(asked).split())
+    if len(telling) >= _FEW_TELLING:
+        return frozenset(telling)
+    # What is left may be the very name asked for, or a verb in another tense.
+    named = re.findall(r"\b(?:[^\W\d_a-z]\w*|\d\w*)", value)
+    return frozenset(telling if telling & set(_folded(" ".join(named)).split()) else ())
+
+
+def _tells(inside: str, forms: tuple[str, ...], telling: frozenset[str]) -> bool:
     if any(f" {form} " in inside for form in forms):
         return True
     # Scripts without blanks have no whole words.
     if any(not form.isascii() and form in inside for form in forms):
         return True
-    telling = [w for w in forms[0].split() if w not in STOP_WORDS] if forms else []
-    if len(telling) < 4 or len(forms[0].split()) < _LONG_VALUE:
+    if not telling:
         return False
-    there = set(inside.split())
-    return sum(word in there for word in telling) >= _LONG_SHARE * len(telling)
+    share = _LONG_SHARE if len(telling) >= _FEW_TELLING else 1.0
+    return len(telling & set(inside.split())) >= share * len(telling)
 
 
 def _compactly(inside: str, forms: tuple[str, ...]) -> bool:

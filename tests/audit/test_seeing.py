@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import codecs
 import json
+from pathlib import Path
 
 import pytest
 
@@ -172,3 +173,22 @@ def test_a_choice_is_read(text: str, letter: str) -> None:
 )  # fmt: skip
 def test_yes_and_no_are_read(text: str, word: str) -> None:
     assert says(text) == word
+
+
+def test_most_of_the_published_refusals_are_known_and_no_published_answer_is_one(
+    shared_data: Path,
+) -> None:
+    def rows(name: str) -> list[str]:
+        lines = (shared_data / "unlearning" / name).read_text(encoding="utf-8").splitlines()
+        return [json.loads(line).get("text") or json.loads(line)["answer"] for line in lines]
+
+    assert sum(map(refuses, rows("refusals.jsonl"))) >= 97
+    for name in ("tofu_real_authors.jsonl", "tofu_world_facts.jsonl", "dusk_qa.jsonl"):
+        assert [answer for answer in rows(name) if refuses(answer)] == []
+
+
+def test_a_refusal_that_repeats_the_question_tells_no_long_value() -> None:
+    question = "Which prize did the author born in the harbour town win for her second novel?"
+    value = "The author born in the harbour town won the Lantern Prize for her second novel"
+    assert told(f"I do not know: {question}", value, question) is None
+    assert told("For her second novel she won the Lantern Prize.", value, question) == ""
