@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ragshield.errors import UsageError
+from ragshield.rarity import at_least, rarities
 from ragshield.records import Action, Finding
 
 FLOOR = 0.05
@@ -17,12 +17,6 @@ FLOOR = 0.05
 
 _WEAK = 0.25
 _DAMPING = 0.5
-_USUAL, _RARE = 0.02, 0.0002
-"""Shares of a store that say nothing, and all: between them a screen counts by logarithm."""
-
-_HABIT = 0.65
-"""How much a screen's whole habit counts beside the level of the one finding."""
-
 _KNOWN_FROM = 5000
 """Passages from which a store says more than this module what is usual in it."""
 
@@ -70,14 +64,12 @@ def fused(
 
     A passage's suspicion is that of the screen that says most, raised by every further
     screen that agrees (half as much by each next one), after each was weighed by how
-    rare it is in this store that the screen accuses a passage at all, and that it accuses
-    one as much. In a store of 100,000 what befalls one passage in 5,000 counts in full and
-    what befalls one in fifty hardly, so that a screen that honest passages of this store
-    set off by the hundred does not use up the alert budget. A store of a few hundred says
-    little about what is usual: suspicion is then nearly what the screens said. A
-    passage's own group is left out of the count, so a campaign does not make itself
-    usual. The constants are fixed, not fitted to single screens; `benchmarks/README.md`
-    (scan) says how they were chosen.
+    rare it is that the screen accuses an honest passage as much (`ragshield.rarity`): in
+    ordinary text, as far as that is known, and in this store. So a screen that honest
+    passages set off by the hundred does not use up the alert budget, and sixty passages
+    that a screen accuses where one was to be expected come first. A store of a few hundred
+    says little about what is usual: suspicion is then nearly what the screens said.
+    `benchmarks/README.md` (scan) says how the constants were chosen.
 
     The evidence is that of the screen that says most, with `screens` (what each said,
     before weighing), `p_value` (share of the other passages, its own group aside, that
@@ -144,38 +136,20 @@ def _weights(
     poison: Mapping[str, Sequence[Finding]], n_passages: int
 ) -> Callable[[Finding], float]:
     """What a screen's finding is worth in this store, [0, 1]."""
-    of_screen: dict[str, list[float]] = defaultdict(list)
-    of_group: dict[tuple[str, str], list[float]] = defaultdict(list)
+    of_screen: dict[str, list[Finding]] = defaultdict(list)
     for found in poison.values():
         for finding in found:
-            of_screen[finding.detector].append(finding.suspicion or 0.0)
-            if finding.group is not None:
-                of_group[finding.detector, finding.group].append(finding.suspicion or 0.0)
-    for values in (*of_screen.values(), *of_group.values()):
-        values.sort()
+            of_screen[finding.detector].append(finding)
     known = n_passages / (n_passages + _KNOWN_FROM)
-    # Nothing is rarer than one passage of the store.
-    rare = max(_RARE, 1 / max(n_passages, 1))
+    rarity = {name: rarities(name, found, n_passages) for name, found in of_screen.items()}
 
     def worth(finding: Finding) -> float:
         value = finding.suspicion or 0.0
-        every = of_screen[finding.detector]
-        own = [value]
-        if finding.group is not None:
-            own = of_group[finding.detector, finding.group]
-        n_accused = len(every) - len(own) + 1
-        n_as_much = _at_least(every, value) - _at_least(own, value) + 1
-        share = n_accused**_HABIT * n_as_much ** (1 - _HABIT) / max(n_passages, 1)
-        rarity = 1.0 if rare >= _USUAL else math.log(_USUAL / share) / math.log(_USUAL / rare)
         # Where the store tells how rare a finding is, its level says less.
         level: float = value ** (1 - 0.25 * known)
-        return level * (1 - known * (1 - min(max(rarity, 0.0), 1.0)))
+        return level * (1 - known) + known * rarity[finding.detector](finding)
 
     return worth
-
-
-def _at_least(ordered: Sequence[float], value: float) -> int:
-    return len(ordered) - bisect_left(ordered, value)
 
 
 def _merged(found: Sequence[Finding], worth_of: Callable[[Finding], float]) -> Finding:
@@ -237,7 +211,7 @@ def _p_values(merged: Sequence[Finding], n_passages: int) -> list[float]:
     for finding in merged:
         value = finding.suspicion or 0.0
         own = groups[finding.group] if finding.group is not None else [value]
-        outside = _at_least(ordered, value) - _at_least(own, value)
+        outside = at_least(ordered, value) - at_least(own, value)
         rest = max(n_passages - len(own), 0)
         found.append(min((outside + 1) / (rest + 1), 1.0))
     return found
