@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import codecs
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -192,3 +193,14 @@ def test_a_refusal_that_repeats_the_question_tells_no_long_value() -> None:
     value = "The author born in the harbour town won the Lantern Prize for her second novel"
     assert told(f"I do not know: {question}", value, question) is None
     assert told("For her second novel she won the Lantern Prize.", value, question) == ""
+
+
+@pytest.mark.parametrize(
+    "text", ["_" * 59_999 + "a", "a." * 30_000, "_ " * 30_000, "0x" * 30_000, ".- " * 20_000, "王" * 60_000]
+)  # fmt: skip
+def test_an_answer_made_to_be_slow_to_read_is_read_in_a_moment(text: str) -> None:
+    begun = time.perf_counter()
+    assert told(text, VALUE) is None
+    assert not refuses(f"{text}!")
+    assert choice(text) in ("", "A")
+    assert time.perf_counter() - begun < 3
