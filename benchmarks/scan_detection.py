@@ -2,6 +2,9 @@
 
 python benchmarks/scan_detection.py             the whole, about an hour on four shared cores
 python benchmarks/scan_detection.py --quick     10,000 passages, a few families, two minutes
+python benchmarks/scan_detection.py --sizes 60 --keep scan.json
+    the screens and the ranking anew; the other methods and the traceback, which do not
+    depend on them, from an earlier run with the same draws
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +25,7 @@ from guard_data import DevData, data_folder
 from guard_store import honest_passages
 from scan_data import embed_all, knowledge_base
 from scan_detection_engine import whole_scan
-from scan_detection_heldout import candidates, held_out
+from scan_detection_heldout import candidates, held_out, transferred
 from scan_detection_measure import Judge, compact, ranked, ranked_alone
 from scan_detection_poison import Family, disguised, draw, families, infected_carriers
 from scan_detection_report import report
@@ -65,6 +68,7 @@ class World:
     judge: Judge
     methods: dict[str, Any]
     draws: list[Draw]
+    families: list[Family]
 
 
 _world: World | None = None
@@ -159,7 +163,9 @@ def _tell(text: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
-def world_of(size: int, quick: bool) -> tuple[World, list[Family], DevData]:
+def world_of(
+    size: int, quick: bool, sizes: Sequence[int], *, with_peers: bool
+) -> tuple[World, DevData]:
     """The store, the families and the draws, with everything fitted that is fitted once."""
     data = DevData(data_folder())
     encoder = open_encoder("minilm", cache=CACHE / "scan-vectors.sqlite")
@@ -178,61 +184,107 @@ def world_of(size: int, quick: bool) -> tuple[World, list[Family], DevData]:
     found = families(data, encoder, base, spare[:4000])
     if quick:
         found = [family for family in found if family.name in QUICK]
-    draws = draws_of(found, base, (20,) if quick else SIZES)
+    draws = draws_of(found, base, sizes)
     _tell(f"embedding what is planted in {len(draws)} draws")
     encoder.encode(list(dict.fromkeys(p.text for d in draws for p in d.passages)))
     _tell("reading the honest store with every screen")
     judge = Judge(store)
-    _tell("fitting the other methods")
-    methods = dict(peers(fit(store), MinHash([p.text for p in store.all])))
-    return World(store, encoder, judge, methods, draws), found, data
+    methods: dict[str, Any] = {}
+    if with_peers:
+        _tell("fitting the other methods")
+        methods = dict(peers(fit(store), MinHash([p.text for p in store.all])))
+    return World(store, encoder, judge, methods, draws, found), data
 
 
-def measured(world: World, n_workers: int) -> Iterator[dict[str, Any]]:
-    """Every draw, the slow part; in processes that share the store."""
+def _engine() -> dict[str, Any]:
+    assert _world is not None
+    return whole_scan(_world.store, _world.encoder, _world.judge, _world.families)
+
+
+def _followed(n: int) -> list[dict[str, Any]]:
+    assert _world is not None
+    return campaigns_followed(_world.store, _world.encoder, _world.families, n=n)
+
+
+def measured(
+    world: World, n_workers: int, n_campaigns: int
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Every draw, the slow part, and what else takes long; in processes that share the store."""
     global _world
     _world = world
     started = time.perf_counter()
+    rows = []
     with multiprocessing.get_context("fork").Pool(n_workers) as pool:
+        engine = pool.apply_async(_engine)
+        followed = pool.apply_async(_followed, (n_campaigns,))
         for n, row in enumerate(pool.imap(measure, range(len(world.draws))), start=1):
             spent = time.perf_counter() - started
             left = spent / n * (len(world.draws) - n)
             _tell(f"{n} of {len(world.draws)} draws, {left / 60:.0f} min left: {row['family']}")
-            yield row
+            rows.append(row)
+        return rows, {"engine": engine.get(), "campaigns": followed.get()}
+
+
+def kept(rows: Sequence[dict[str, Any]], earlier: dict[str, Any]) -> None:
+    """Add what other methods found in the same draws to the rows.
+
+    Raises:
+        ValueError: a draw is not the same.
+    """
+    known = {(r["family"], r["kind"], r["size"]): r for r in earlier["draws"]}
+    for row in rows:
+        before = known.get((row["family"], row["kind"], row["size"]))
+        if before is None or before["n_store"] != row["n_store"]:
+            raise ValueError(f"{row['family']}: the earlier run has no such draw")
+        for name, found in before["methods"].items():
+            if name != "ragshield" and not name.startswith("screen "):
+                row["methods"][name] = found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="10,000 passages, a few families")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--sizes", type=int, nargs="+", default=None, help="numbers planted")
+    parser.add_argument("--keep", type=Path, default=None, help="scan.json of an earlier run")
     parser.add_argument("--out", type=Path, default=None)
     given = parser.parse_args()
     started = time.perf_counter()
-    world, found, data = world_of(10_000 if given.quick else 100_000, given.quick)
-    rows = list(measured(world, given.workers))
+    earlier = None if given.keep is None else json.loads(given.keep.read_text(encoding="utf-8"))
+    sizes = tuple(given.sizes or ((20,) if given.quick else SIZES))
+    world, data = world_of(
+        10_000 if given.quick else 100_000, given.quick, sizes, with_peers=earlier is None
+    )
+    rows, others = measured(world, given.workers, 4 if given.quick else 12)
+    if earlier is not None:
+        kept(rows, earlier)
     _tell("choosing the constants again without each family")
     chosen = held_out(rows, candidates(quick=given.quick))
+    honest = [f for fs in world.judge.findings(world.store).values() for f in fs]
+    halves = transferred(
+        [row for row in rows if row["size"] == min(PEERS_AT, max(sizes))],
+        compact(honest, {})["found"],
+        [p.id for p in world.store.all],
+    )
     for row in rows:
         del row["findings"]
-    _tell("the same through the engine")
-    engine = whole_scan(world.store, world.encoder, world.judge, found)
-    _tell("tracing answers")
-    answers = traced(world.store, world.encoder, data, n=10 if given.quick else 50)
-    _tell("following campaigns")
-    followed = campaigns_followed(
-        world.store, world.encoder, world.judge, found, n=4 if given.quick else 12
-    )
+    if earlier is None:
+        _tell("tracing answers")
+        answers = traced(world.store, world.encoder, data, n=10 if given.quick else 50)
+    else:
+        answers = earlier["tracing"]
     result = {
         "n_honest": len(world.store),
         "n_cores": os.cpu_count(),
         "seconds": round(time.perf_counter() - started),
         "load": os.getloadavg()[2],
+        "kept": given.keep is not None,
         "clean": clean(world),
         "draws": rows,
         "held_out": chosen,
-        "engine": engine,
+        "halves": halves,
         "tracing": answers,
-        "campaigns": followed,
+        **others,
     }
     out = given.out or (CACHE / "scan-quick" if given.quick else RESULTS)
     out.mkdir(parents=True, exist_ok=True)

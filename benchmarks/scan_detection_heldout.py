@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ragshield import ranking
+from ragshield import ranking, rarity
 from ragshield.records import Action, Finding
 
 BUDGETS = (0.001, 0.002, 0.01)
@@ -29,20 +29,20 @@ _KIN = {
 class Constants:
     """A setting of the ranking's constants."""
 
-    usual: float
-    rare: float
-    habit: float
+    spike: float
+    habitual: float
     damping: float
 
 
-CHOSEN = Constants(ranking._USUAL, ranking._RARE, ranking._HABIT, ranking._DAMPING)
+CHOSEN = Constants(rarity._SPIKE, rarity._HABITUAL, ranking._DAMPING)
+DICTIONARIES = ("wordnet", "gcide", "foldoc")
 
 
 def candidates(*, quick: bool) -> list[Constants]:
     """The settings that are tried."""
     if quick:
-        return [CHOSEN, Constants(0.05, 0.002, 0.0, 0.5)]
-    grid = itertools.product((0.02, 0.05), (0.0002, 0.001), (0.35, 0.65, 0.9), (0.5,))
+        return [CHOSEN, Constants(0.0, 0.001, 0.5)]
+    grid = itertools.product((0.0, 0.5, 1.0), (0.001, 0.002, 0.005), (0.5,))
     return [Constants(*values) for values in grid]
 
 
@@ -70,10 +70,10 @@ def held_out(rows: Sequence[dict[str, Any]], tried: Sequence[Constants]) -> dict
         best = max(tried, key=lambda c: by_mean[c])
         out[f"{row['family']} / {row['kind']}"] = {
             "recall": found[best][i],
-            "constants": [best.usual, best.rare, best.habit, best.damping],
+            "constants": [best.spike, best.habitual, best.damping],
         }
     means = {
-        str([c.usual, c.rare, c.habit, c.damping]): [
+        str([c.spike, c.habitual, c.damping]): [
             float(np.mean([r[b] for r in found[c]])) for b in range(len(BUDGETS))
         ]
         for c in tried
@@ -81,13 +81,66 @@ def held_out(rows: Sequence[dict[str, Any]], tried: Sequence[Constants]) -> dict
     return {"families": out, "means": means}
 
 
-def _recalls(row: dict[str, Any], constants: Constants) -> list[float]:
-    planted, n = row["findings"]["planted"], row["n_store"]
+def transferred(
+    rows: Sequence[dict[str, Any]], honest: Sequence[Sequence[Any]], ids: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Recall in each half of the store, ranked with the usual rates of either half.
+
+    The halves are unlike: dictionaries, and manual pages with other documents. Their findings
+    are those of the whole store.
+
+    Args:
+        rows: the draws that are measured.
+        honest: what the screens find where nothing is planted: as `compact` gives it.
+        ids: of the honest passages.
+    """
+    n_of = {half: sum(_half(name) == half for name in ids) for half in (True, False)}
+    rates = {half: _rates([f for f in honest if _half(f[0]) == half], n_of[half]) for half in n_of}
+    out = []
+    for half, n in n_of.items():
+        for of in (half, not half):
+            found = [_recalls(row, CHOSEN, half=half, n=n, rates=rates[of]) for row in rows]
+            names = ("documentation", "dictionaries")
+            out.append(
+                {
+                    "store": names[half], "rates": names[of], "n": n,
+                    "recall": [float(np.mean([r[b] for r in found])) for b in range(len(BUDGETS))],
+                }
+            )  # fmt: skip
+    return out
+
+
+def _half(name: str) -> bool:
+    return name.split("-")[0] in DICTIONARIES
+
+
+def _rates(honest: Sequence[Sequence[Any]], n: int) -> dict[str, dict[float, float]]:
+    levels = (0.25, 0.5, 0.75)
+    out: dict[str, dict[float, float]] = {}
+    for screen in rarity._usual_rates():
+        own = [suspicion for _, suspicion, detector, _ in honest if detector == screen]
+        counts = [max(sum(s >= level for s in own), 0.5) for level in levels]
+        rates = [float(f"{count / n:.0e}") for count in (*counts, 0.5)]
+        out[screen] = dict(zip((*levels, 1.0), rates, strict=True))
+    return out
+
+
+def _recalls(
+    row: dict[str, Any],
+    constants: Constants,
+    *,
+    half: bool | None = None,
+    n: int | None = None,
+    rates: dict[str, dict[float, float]] | None = None,
+) -> list[float]:
+    planted = row["findings"]["planted"]
+    n = row["n_store"] if n is None else n + len(planted)
     findings = [
         Finding(name, suspicion, detector, Action.KEEP, "", group)
         for name, suspicion, detector, group in row["findings"]["found"]
+        if half is None or name in planted or _half(name) == half
     ]
-    with _set(constants):
+    with _set(constants, rates):
         # Of equals the honest come first, as they do in the store.
         ranked = ranking.fused(findings, n, lambda name: int(name in planted))
     at = [i for i, finding in enumerate(ranked) if finding.passage_id in planted]
@@ -95,14 +148,20 @@ def _recalls(row: dict[str, Any], constants: Constants) -> list[float]:
 
 
 @contextmanager
-def _set(constants: Constants) -> Iterator[None]:
-    names = ("_USUAL", "_RARE", "_HABIT", "_DAMPING")
-    before = [getattr(ranking, name) for name in names]
-    values = (constants.usual, constants.rare, constants.habit, constants.damping)
+def _set(
+    constants: Constants, rates: dict[str, dict[float, float]] | None = None
+) -> Iterator[None]:
+    places = ((rarity, "_SPIKE"), (rarity, "_HABITUAL"), (ranking, "_DAMPING"))
+    before = [getattr(module, name) for module, name in places]
+    usual = rarity._usual_rates
+    values = (constants.spike, constants.habitual, constants.damping)
     try:
-        for name, value in zip(names, values, strict=True):
-            setattr(ranking, name, value)
+        for (module, name), value in zip(places, values, strict=True):
+            setattr(module, name, value)
+        if rates is not None:
+            rarity._usual_rates = lambda: rates  # type: ignore[assignment]
         yield
     finally:
-        for name, value in zip(names, before, strict=True):
-            setattr(ranking, name, value)
+        for (module, name), value in zip(places, before, strict=True):
+            setattr(module, name, value)
+        rarity._usual_rates = usual

@@ -40,6 +40,13 @@ Recall is the share of the planted passages among the first 0.1, 0.2 or 1 % of t
 intervals clustered by question or trigger. Where 200 are planted, 0.2 % has just room for them.
 """
 
+KEPT = """
+`python benchmarks/scan_detection.py --sizes 60 --keep .cache/scan.json`: the screens, the ranking, the
+whole scan and `--like` were measured anew, with 60 planted a draw; the other
+methods and the traceback, which do not depend on them, are those of the run before, on the same
+draws.
+"""
+
 
 def report(result: dict[str, Any]) -> str:
     """The whole page."""
@@ -54,14 +61,14 @@ def report(result: dict[str, Any]) -> str:
         sizes=" or ".join(map(str, sizes)),
     )
     parts = [
-        intro,
+        intro + (KEPT if result["kept"] else ""),
         _targets(draws),
         _clean(result["clean"]),
         _families(draws, result["held_out"]["families"]),
         _doses(draws, sizes),
         _beside(draws),
         _screens(draws),
-        _held_out(result["held_out"]),
+        _held_out(result["held_out"], result["halves"]),
         _tracing(result["tracing"]),
         _campaigns(result["campaigns"]),
         _engine(result["engine"]),
@@ -204,16 +211,25 @@ def _screens(draws: Sequence[Row]) -> str:
     )
 
 
-def _held_out(found: dict[str, Any]) -> str:
+def _held_out(found: dict[str, Any], halves: Sequence[dict[str, Any]]) -> str:
     lines = [
         [name.strip("[]"), *(f"{v:.3f}" for v in means)]
         for name, means in sorted(found["means"].items(), key=lambda x: -x[1][1])
     ]
-    head = ["usual, rare, habit, damping", *SHOWN.values()]
+    head = ["spike, habitual, damping", *SHOWN.values()]
+    unlike = [
+        [row["store"], f"{row['n']:,}", row["rates"], *(f"{v:.3f}" for v in row["recall"])]
+        for row in halves
+    ]
+    unlike_head = ["findings of", "passages", "rates of", *SHOWN.values()]
     return (
-        "## The ranking's constants\n\n`ragshield/ranking.py` weighs a finding by how rare it is "
-        "in the store; no weight belongs to a screen. Mean recall over families for other "
-        f"constants (60 planted):\n\n{table(head, lines)}"
+        "## The ranking's constants\n\n`ragshield/rarity.py` weighs a finding by how rarely the "
+        "screen accuses honest text as much; no weight belongs to a family. Mean recall over "
+        f"families for other constants (60 planted):\n\n{table(head, lines)}\n\n"
+        "The rates of honest text (`ragshield/usual_rates.toml`) are those of this very store, to "
+        "one digit. What they are worth in a store that they do not come from: mean recall among "
+        "the findings about one half of it, with the rates of that half and of the other, which "
+        f"is unlike it:\n\n{table(unlike_head, unlike)}"
     )
 
 
@@ -243,14 +259,13 @@ def _campaigns(rows: Sequence[Row]) -> str:
         other = np.mean([d for *_, d in given]) if given else 0.0
         lines.append(
             [
-                row["family"], str(row["confirmed"]), "yes" if row["style"] else "no",
-                str(len(given)), str(found), f"{honest:.1f}", f"{other:.1f}",
+                row["family"], str(row["confirmed"]), str(len(given)), str(found),
+                f"{honest:.1f}", f"{other:.1f}",
             ]
         )  # fmt: skip
     head = [
         "family",
         "confirmed",
-        "findings",
         "campaigns",
         "rest found",
         "honest accused",
@@ -258,8 +273,7 @@ def _campaigns(rows: Sequence[Row]) -> str:
     ]
     return (
         "## The rest of a campaign\n\n`scan --like`: one or two passages of a campaign are "
-        "confirmed; found is what is at least 0.5 alike. *Findings*: whether the screens' "
-        "findings are compared too, as `scan` does. Accused: passages per campaign.\n\n"
+        "confirmed; found is what is at least 0.5 alike. Accused: passages per campaign.\n\n"
         + table(head, lines)
     )
 

@@ -8,13 +8,11 @@ from typing import Any
 import numpy as np
 from guard_data import DevData
 from guard_families import poison_texts
-from scan_detection_measure import Judge
 from scan_detection_poison import Family, disguised
 from scan_detection_world import Store, planted
 
 from ragshield.campaign import campaign
 from ragshield.protocols import Encoder
-from ragshield.ranking import fused
 from ragshield.readers.extractive import ExtractiveReader
 from ragshield.records import Batch, Passage
 from ragshield.retriever import StoreRetriever
@@ -65,12 +63,11 @@ def traced(store: Store, encoder: Encoder, data: DevData, *, n: int) -> list[dic
 
 
 def campaigns_followed(
-    store: Store, encoder: Encoder, judge: Judge, found: Sequence[Family], *, n: int
+    store: Store, encoder: Encoder, found: Sequence[Family], *, n: int
 ) -> list[dict[str, Any]]:
     """By family and number of confirmed passages: what `--like` finds from 0.5 on.
 
-    Per campaign [found, to be found, honest accused, of other campaigns accused], once
-    with the findings of the scan (`style`, as `scan --like` does it) and once without.
+    Per campaign [found, to be found, honest accused, of other campaigns accused].
     """
     out = []
     for family in found:
@@ -83,9 +80,7 @@ def campaigns_followed(
         vectors = encoder.encode([p.text for p in passages])
         mixed = planted(store, passages, vectors)
         place = {p.id: i for i, p in enumerate(mixed.all)}
-        every = [f for fs in judge.findings(mixed).values() for f in fs]
-        ranking = fused(every, len(mixed), place.__getitem__)
-        for n_confirmed, style in ((1, False), (1, True), (2, False), (2, True)):
+        for n_confirmed in (1, 2):
             rows, start = [], len(store)
             for one in chosen:
                 size = len(one.passages)
@@ -93,17 +88,10 @@ def campaigns_followed(
                 start += size
                 if size <= n_confirmed:
                     continue
-                rest = campaign(mixed, list(own[:n_confirmed]), ranking if style else ())
+                rest = campaign(mixed, list(own[:n_confirmed]))
                 hits = [place[f.passage_id] for f in rest if (f.suspicion or 0) >= 0.5]
                 right = sum(row in own for row in hits)
                 honest = sum(row < len(store) for row in hits)
                 rows.append([right, size - n_confirmed, honest, len(hits) - right - honest])
-            out.append(
-                {
-                    "family": family.name,
-                    "confirmed": n_confirmed,
-                    "style": style,
-                    "campaigns": rows,
-                }
-            )
+            out.append({"family": family.name, "confirmed": n_confirmed, "campaigns": rows})
     return out

@@ -5,18 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
 from unlearning_data import Setting
 
 from ragshield.audit import Dialogue
+from ragshield.encoders.open import open_encoder
 from ragshield.forget_set import Answer
 from ragshield.protocols import Encoder
 from ragshield.readers.extractive import UNKNOWN
 from ragshield.readers.lab import LabReader
-from ragshield.records import Batch, Passage
+from ragshield.records import Batch, Passage, Vectors
 from ragshield.retriever import StoreRetriever
 from ragshield.stores.memory import MemoryStore, MutableMemoryStore
 from ragshield.unlearning import Forgetting, HybridRetriever, PublishedBuilder, UnlearnedKnowledge
@@ -30,6 +32,7 @@ from ragshield.unlearning.baselines import (
 from ragshield.unlearning.building import build_keys
 from ragshield.unlearning.forgetting import GATES, GateName
 from ragshield.unlearning.keys import ForgetKeys
+from ragshield.unlearning.published import CONCEPT, is_entry
 from ragshield.unlearning.query_gate import parts_of
 from ragshield.unlearning.retrieving import Source
 from ragshield.unlearning.speaking import Speaker
@@ -61,12 +64,12 @@ class Mind:
     def __init__(self, model: str, cache: Path | None) -> None:
         self.reader = LabReader(model)
         weights = (self.reader.folder / "model.safetensors").read_bytes()
-        self._weights = hashlib.sha256(weights).hexdigest()[:16]
+        self.weights = hashlib.sha256(weights).hexdigest()[:16]
         self._waiting: dict[str, tuple[str, tuple[Passage, ...]]] = {}
         self._known: dict[str, str] = {}
         self._file = None
         self.history = ""
-        self.n_asked = 0
+        self._is_live = False
         if cache is not None:
             cache.parent.mkdir(parents=True, exist_ok=True)
             self._file = sqlite3.connect(cache, timeout=120, check_same_thread=False)
@@ -74,9 +77,10 @@ class Mind:
 
     def answer(self, question: str, passages: Sequence[Passage]) -> str:
         """The model's answer, or a stand-in until `think` was called."""
-        self.n_asked += 1
         asked = f"{self.history}{question}"
-        spelled = json.dumps([self._weights, asked, [p.text for p in passages]])
+        if self._is_live:
+            return self.reader.answer(asked, passages)
+        spelled = json.dumps([self.weights, asked, [p.text for p in passages]])
         key = hashlib.sha256(spelled.encode()).hexdigest()
         if key not in self._known:
             row = None
@@ -87,6 +91,16 @@ class Mind:
                 return UNKNOWN
             self._known[key] = row[0]
         return self._known[key]
+
+    @contextmanager
+    def live(self) -> Iterator[None]:
+        """Ask the model itself every time, with nothing remembered."""
+        self.reader = LabReader(str(self.reader.folder))
+        self._is_live = True
+        try:
+            yield
+        finally:
+            self._is_live = False
 
     def think(self) -> bool:
         """Ask the model all that waits; whether there was anything."""
@@ -107,6 +121,33 @@ class Mind:
     def is_waiting(self) -> bool:
         """Whether an answer given since `think` was a stand-in."""
         return bool(self._waiting)
+
+
+class SwitchedEncoder:
+    """The offline encoder, from its cache but where its time is measured.
+
+    Args:
+        cache: SQLite file of vectors; None for none.
+    """
+
+    def __init__(self, cache: Path | None) -> None:
+        self._cached = open_encoder(cache=cache)
+        self._plain = open_encoder() if cache is not None else self._cached
+        self.name, self.dim = self._cached.name, self._cached.dim
+        self._is_live = False
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Unit rows."""
+        return (self._plain if self._is_live else self._cached).encode(texts)
+
+    @contextmanager
+    def live(self) -> Iterator[None]:
+        """Make every vector anew."""
+        self._is_live = True
+        try:
+            yield
+        finally:
+            self._is_live = False
 
 
 class App:
@@ -196,6 +237,16 @@ class Methods:
             self.encoder,
             lambda d: forgetting.ask(d.question, history=d.history, documents=d.documents),
         )
+
+    def hits(self, questions: Sequence[str], setting: Setting) -> dict[str, int]:
+        """How often the published method retrieves an entry first, and one of the target's."""
+        of_target = [setting.targets[one.target].name for one in setting.direct]
+        n_any = n_own = 0
+        for question, name in zip(questions, of_target, strict=True):
+            passage = self._hybrid.retrieve(question, 1).passages[0]
+            n_any += is_entry(passage)
+            n_own += passage.meta.get(CONCEPT) == name
+        return {"any": n_any, "own": n_own, "n": len(questions)}
 
     def _say(self, name: str) -> Say:
         mind, targets = self.mind, self.setting.targets

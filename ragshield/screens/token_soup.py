@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from functools import cache
@@ -49,6 +50,8 @@ _LENGTHS = (5.0, 6.0, 9.5, 12.0, 16.0, 24.0, 40.0)
 _MEANS = (0.0, 0.2, 0.5, 0.75, 0.9, 0.97, 0.99)
 _MIN_FOREIGN_WORDS = 4
 _LIKELY = 0.5
+_BEGINNING = 40
+_FEW = 5
 _MIN_STORE = 50
 _STEP = 1024
 _MAX_OTHER_SCRIPT = 0.05
@@ -88,7 +91,8 @@ class TokenSoup:
     have none of them. The worst run of a passage is found in one pass: each new word makes it
     longer, each function word of thirty-odd languages, each mark, line end or repeated word
     shortens it. Names, words in a recognised other language and words with accents count
-    less; marks of a word-piece tokenizer (`##`) count more. Where many passages of the store
+    less; marks of a word-piece tokenizer (`##`) count more. The same run on more than five
+    pages counts less (a menu). Where many passages of the store
     read like this (keyword lists, an unknown language), it is the store's habit and the
     suspicion is lower. No language model is asked. Suspicion says how sure it is that the run
     is no language; a keyword list or a menu on one line looks the same.
@@ -145,7 +149,12 @@ class TokenSoup:
         # A handful of passages has no habits.
         usual = len(snapshot) >= _MIN_STORE and share > self.habit
         rare = self.habit / share if usual else 1.0
-        found = (self._finding(suspect, rare, share) for suspect in suspects)
+        # A menu or a list of names that stands on many pages was not optimised for one.
+        begins = Counter(suspect.quote[:_BEGINNING] for suspect in suspects)
+        found = (
+            self._finding(suspect, rare * _of_many(begins[suspect.quote[:_BEGINNING]]), share)
+            for suspect in suspects
+        )
         return [finding for finding in found if (finding.suspicion or 0) >= MIN_SHOWN]
 
     def _finding(self, suspect: Suspect, rare: float, share: float) -> Finding:
@@ -167,6 +176,10 @@ class TokenSoup:
                 "taxonomy": list(TAXONOMY),
             },
         )
+
+
+def _of_many(n_same: int) -> float:
+    return max(0.5, min(1.0, (_FEW / n_same) ** 0.5))
 
 
 def _suspicion(run: Run) -> float:

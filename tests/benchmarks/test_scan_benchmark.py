@@ -13,7 +13,7 @@ from scan_detection_triggers import trigger_campaigns
 from scan_detection_world import COMPARED, honest_store, planted
 from scan_peers import MinHash, _rouge_l, outlier_factor
 
-from ragshield import ranking
+from ragshield import rarity
 from ragshield.records import Action, Finding, Passage
 
 
@@ -104,8 +104,8 @@ def test_one_screen_alone_is_ranked_with_ties_in_the_order_of_the_store(
 
 def test_constants_are_chosen_by_other_families_and_put_back() -> None:
     def row(family: str, honest: float, poison: float) -> dict[str, object]:
-        found = [[f"h{i}", honest, "usual", None] for i in range(300)]
-        found += [["x0", poison, "rare", None]]
+        found = [[f"h{i}", honest, "question-echo", None] for i in range(2000)]
+        found += [["x0", poison, "token-soup", None]]
         findings = {"found": found, "planted": {"x0": "q"}}
         methods: dict[str, object] = {"HubScan's hubness": {}}
         return {
@@ -114,11 +114,11 @@ def test_constants_are_chosen_by_other_families_and_put_back() -> None:
         }  # fmt: skip
 
     rows = [row("a", 0.9, 0.5), row("b", 0.9, 0.5), row("c", 0.5, 0.9)]
-    flat = Constants(0.02, 0.019, 0.0, 0.5)
-    found = held_out(rows, [flat, CHOSEN])
-    assert found["families"]["a / one"]["constants"][1] == CHOSEN.rare
+    lenient = Constants(0.5, 0.5, 0.5)
+    found = held_out(rows, [lenient, CHOSEN])
+    assert found["families"]["a / one"]["constants"][1] == CHOSEN.habitual
     assert found["families"]["a / one"]["recall"] == [1.0, 1.0, 1.0]
-    assert CHOSEN.rare == ranking._RARE
+    assert CHOSEN.habitual == rarity._HABITUAL
     assert kin("poisonedrag + question") == kin("attack poisonedrag") == kin("attack synonyms")
     assert kin("edited date") == kin("attack edited-fact") != kin("gpt4")
     assert kin("hotflip, one") == kin("hotflip, five")

@@ -1,0 +1,188 @@
+"""From one target to a thousand, and a hundred one after another: the gates under load."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from unlearning_methods import SwitchedEncoder
+
+from ragshield.corpora.world import generate
+from ragshield.corpora.world_facts import word_lists
+from ragshield.forget_set import Fact, ForgetTarget
+from ragshield.intervals import rate
+from ragshield.unlearning import Forgetting, build_keys, is_refusal, joined
+from ragshield.unlearning.keys import ForgetKeys
+from ragshield.unlearning.query_gate import QueryGate, parts_of
+from ragshield.unlearning.spelling import tokens, views
+
+SIZES = (1, 10, 100, 1000)
+SEQUENTIAL = 100
+_N_ASKED = 200
+_N_BESIDE = 300
+_N_FACTS = 3
+_N_NEIGHBOURS = 10
+_REPEATS = 3
+
+
+def scaled(vectors: Path | None, *, quick: bool = False) -> dict[str, Any]:
+    """Latency, over-refusal and leak by the number of targets.
+
+    The model is the worst there can be: it knows every fact of everybody and refuses
+    nothing. Half of the questions spell the name with a mistake, in Base64 or backwards.
+    """
+    encoder = SwitchedEncoder(vectors)
+    crowd = _Crowd(40 if quick else 1000)
+    sizes = tuple(n for n in SIZES if n <= len(crowd.targets))
+    rows = []
+    for n in sizes:
+        start = time.perf_counter()
+        keys = build_keys(crowd.targets[:n], encoder, secret=bytes(32))
+        built = time.perf_counter() - start
+        rows.append({"n": n, "build_s": round(built, 1), **crowd.measured(keys, encoder)})
+        print(f"scale: {n} targets", rows[-1], flush=True)
+    return {
+        "at_once": rows,
+        "one_after_another": _sequential(crowd, encoder, 10 if quick else SEQUENTIAL),
+    }
+
+
+def _sequential(crowd: _Crowd, encoder: SwitchedEncoder, n: int) -> list[dict[str, Any]]:
+    """Targets added to the keys one by one, each built by itself."""
+    secret = bytes(32)
+    keys = build_keys(crowd.targets[:1], encoder, secret=secret)
+    rows = [{"n": 1, "add_s": None, **crowd.measured(keys, encoder)}]
+    seconds: list[float] = []
+    for i, target in enumerate(crowd.targets[1:n], 2):
+        start = time.perf_counter()
+        keys = joined(keys, build_keys([target], encoder, secret=secret))
+        seconds.append(time.perf_counter() - start)
+        if i in (10, 50, n):
+            add_s = round(float(np.median(seconds[-10:])), 2)
+            rows.append({"n": i, "add_s": add_s, **crowd.measured(keys, encoder)})
+            print(f"one after another: {i}", rows[-1], flush=True)
+    return rows
+
+
+class _Crowd:
+    """A larger world, of which the first targets are forgotten and the last ones asked about."""
+
+    def __init__(self, n: int) -> None:
+        world = generate(1, people=1500, firms=140, places=120)
+        self.facts: dict[str, dict[str, str]] = {name: {} for name in world.kinds}
+        self.kinds = world.kinds
+        for fact in world.facts:
+            self.facts[fact.entity][fact.relation] = fact.value
+        draw = np.random.default_rng(2)
+        people = [name for name, kind in world.kinds.items() if kind == "person"]
+        order = [people[int(i)] for i in draw.permutation(len(people))]
+        others = order[n:]
+        near = {name: _near(name, others) for name in order[:n]}
+        self.targets = [self._target(name, near[name]) for name in order[:n]]
+        listed = {one for own in near.values() for one in own}
+        # Whom no forget set names, and who is like somebody that it does: the hard ones.
+        surnames = {name.split()[-1] for name in order[:n]}
+        rest = [name for name in others if name not in listed]
+        rest.sort(key=lambda name: name.split()[-1] not in surnames)
+        self.beside = rest[:_N_BESIDE] or others[:_N_BESIDE]
+
+    def measured(self, keys: ForgetKeys, encoder: SwitchedEncoder) -> dict[str, Any]:
+        """Latency, over-refusal and leak of one set of keys."""
+        n = len(keys.targets)
+        own = [t.name for t in self.targets[:n]]
+        asked = [self._asked(own[i % n], i) for i in range(min(_N_ASKED, max(40, n)))]
+        beside = [self._asked(name, 0) for name in self.beside]
+        encoder.encode([p for q, _ in (*asked, *beside) for p in parts_of(q)])
+        answers = dict((*asked, *beside))
+        app = Forgetting(keys, answers.__getitem__, encoder=encoder, even_cost=False, split=False)
+        leaks = sum(not is_refusal(app.ask(question).text) for question, _ in asked)
+        refused = sum(is_refusal(app.ask(question).text) for question, _ in beside)
+        return {
+            "leak": _of(leaks, len(asked)),
+            "over_refusal": _of(refused, len(beside)),
+            "threshold": keys.calibration.threshold,
+            "n_vectors": len(keys.vectors),
+            **_latency(keys, encoder, [question for question, _ in (*asked, *beside)]),
+        }
+
+    def _target(self, name: str, near: Sequence[str]) -> ForgetTarget:
+        facts = list(self.facts[name].items())[:_N_FACTS]
+        return ForgetTarget(
+            name,
+            facts=tuple(Fact(r.replace("_", " "), v) for r, v in facts),
+            neighbours=tuple(near),
+        )
+
+    def _asked(self, name: str, i: int) -> tuple[str, str]:
+        """A question and the whole truth as an answer."""
+        facts = list(self.facts[name].items())[:_N_FACTS]
+        relation, value = facts[i % len(facts)]
+        forms = word_lists("world_questions")[self.kinds[name]][relation]
+        spelled = _SPELLINGS[i % len(_SPELLINGS)](name)
+        return forms[i % len(forms)].format(subject=spelled), f"{value}."
+
+
+def _typo(name: str) -> str:
+    middle = len(name) - 3
+    return name[:middle] + name[middle + 1] + name[middle] + name[middle + 2 :]
+
+
+def _encoded(name: str) -> str:
+    import base64
+
+    return base64.b64encode(name.encode()).decode()
+
+
+_SPELLINGS = (
+    lambda name: name,
+    _typo,
+    lambda name: name,
+    _encoded,
+    lambda name: name,
+    lambda name: name[::-1],
+)
+
+
+def _near(name: str, others: Sequence[str]) -> list[str]:
+    first, last = name.split()[0], name.split()[-1]
+    same = [o for o in others if o.split()[-1] == last or o.split()[0] == first]
+    return [*same, *others][:_N_NEIGHBOURS]
+
+
+def _latency(
+    keys: ForgetKeys, encoder: SwitchedEncoder, questions: Sequence[str]
+) -> dict[str, float]:
+    """Milliseconds of the query gate for one question, its vector at hand.
+
+    The best of three turns of each question: what others do on the machine is no cost of
+    the gate. Processor time is of the median turn.
+    """
+    gate = QueryGate(keys, encoder)
+    made = [(question, encoder.encode(parts_of(question))) for question in questions]
+    gate.judge(made[0][0], vectors=made[0][1])
+    walls, cpus = [], []
+    for question, vectors in made:
+        turns = []
+        for _ in range(_REPEATS):
+            tokens.cache_clear()
+            views.cache_clear()
+            start, cpu = time.perf_counter(), time.thread_time()
+            gate.judge(question, vectors=vectors)
+            turns.append((time.perf_counter() - start, time.thread_time() - cpu))
+        walls.append(min(wall for wall, _ in turns) * 1e3)
+        cpus.append(float(np.median([cpu for _, cpu in turns])) * 1e3)
+    return {
+        "gate_median_ms": round(float(np.median(walls)), 2),
+        "gate_p95_ms": round(float(np.quantile(walls, 0.95)), 2),
+        "gate_cpu_ms": round(float(np.median(cpus)), 2),
+        "load": round(os.getloadavg()[0], 1),
+    }
+
+
+def _of(k: int, n: int) -> dict[str, Any]:
+    found = rate(k, n)
+    return {"value": found.value, "low": found.low, "high": found.high, "k": k, "n": n}
