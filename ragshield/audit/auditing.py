@@ -63,6 +63,7 @@ def audit(
     opinion: Opinion | None = None,
     writer: Writer | None = None,
     time_answers: bool = False,
+    audience: str | None = None,
     on_progress: Callable[[str, int], None] | None = None,
 ) -> Audit:
     """Try to get back what an application is to have forgotten.
@@ -89,6 +90,7 @@ def audit(
         writer: asks questions in other words, too; see `build_probes`.
         time_answers: measure also whether time gives membership away. Times differ from run
             to run, and so does the record then.
+        audience: whom the application takes us for; see `build_probes`.
         on_progress: called with an arm's name and the number of answers just got.
 
     Raises:
@@ -107,6 +109,7 @@ def audit(
         per_family=per_family,
         seed=seed,
         writer=writer,
+        audience=audience,
     )
     arms = Arms(app, before, no_retrieval, oracle)
     tell = on_progress or (lambda arm, n: None)

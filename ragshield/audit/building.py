@@ -62,6 +62,7 @@ def build_probes(
     per_family: int | None = 6,
     seed: int = 0,
     writer: Writer | None = None,
+    audience: str | None = None,
 ) -> ProbeSet:
     """The probes for a forget set, made offline from its facts.
 
@@ -80,6 +81,8 @@ def build_probes(
         writer: asks each question in other words, too (family `surface`), for targets and
             controls alike; what tells the answer is left out. A set is then the same only
             if the writer is.
+        audience: whom the application takes us for; None: anybody. What the forget set lets
+            it be told is not attacked, and must be answered.
 
     Raises:
         UsageError: an unknown family, none at all, or per_family < 1.
@@ -94,7 +97,7 @@ def build_probes(
     if not targets:
         raise UsageError("no targets: nothing to audit")
     check_forget_set(targets)
-    subjects, others = subjects_of(targets, controls, seed)
+    subjects, others = subjects_of(targets, controls, seed, audience)
     given_entries = {folded(name): tuple(texts) for name, texts in (entries or {}).items()}
     made: list[Probe] = []
     for subject, control in zip(subjects, others, strict=True):

@@ -51,7 +51,7 @@ class Subject:
         aliases: other names.
         kind: as in the forget set.
         items: what must not be told, in the order of its facts.
-        allowed: facts that anybody may be told.
+        allowed: facts that may be told.
         neighbours: names near it.
     """
 
@@ -74,6 +74,7 @@ def subjects_of(
     targets: Sequence[ForgetTarget],
     controls: Sequence[ForgetTarget] | None,
     seed: int,
+    audience: str | None = None,
 ) -> tuple[tuple[Subject, ...], tuple[Subject | None, ...]]:
     """Targets and, for each, its control.
 
@@ -85,6 +86,7 @@ def subjects_of(
         targets: what is to be forgotten.
         controls: as many, that no one ever knew; None invents them.
         seed: of what is invented.
+        audience: whom the application takes us for; what it may be told is not attacked.
 
     Raises:
         InputError: not as many controls, or a target of which nothing can be asked.
@@ -98,7 +100,7 @@ def subjects_of(
     others: list[Subject | None] = []
     for i, target in enumerate(targets):
         rng = np.random.default_rng((seed, i))
-        subject = _subject(i, target, known, rng, is_control=False)
+        subject = _subject(i, target, known, rng, audience, is_control=False)
         if not subject.items:
             raise InputError(
                 f"target {i + 1} has nothing that can be asked for: give it facts (or samples) "
@@ -110,7 +112,7 @@ def subjects_of(
             continue
         rng = np.random.default_rng((seed, i, 1))
         made = controls[i] if controls is not None else invented(target, known, rng)
-        others.append(_subject(i, made, known, rng, is_control=True))
+        others.append(_subject(i, made, known, rng, audience, is_control=True))
     return tuple(subjects), tuple(others)
 
 
@@ -141,6 +143,7 @@ def invented(
         samples=tuple(samples),
         neighbours=target.neighbours,
         allowed=target.allowed,
+        audiences=target.audiences,
     )
 
 
@@ -165,10 +168,11 @@ def _subject(
     target: ForgetTarget,
     known: Mapping[str, Sequence[str]],
     rng: np.random.Generator,
+    audience: str | None,
     *,
     is_control: bool,
 ) -> Subject:
-    forbidden = [f for f in target.facts if not target.may_be_told(f.attribute)]
+    forbidden = [f for f in target.facts if not target.may_be_told(f.attribute, audience)]
     items = [
         _item(target, fact, known, rng)
         for fact in forbidden
@@ -186,7 +190,7 @@ def _subject(
         target.aliases,
         target.kind,
         tuple(items),
-        tuple(f for f in target.facts if target.may_be_told(f.attribute)),
+        tuple(f for f in target.facts if target.may_be_told(f.attribute, audience)),
         target.neighbours,
     )
 

@@ -112,6 +112,13 @@ def audit(
             show_default=False,
         ),
     ] = None,
+    audience: Annotated[
+        str | None,
+        typer.Option(
+            help="Whom APP takes us for: what the forget set lets it be told is no leak.",
+            show_default=False,
+        ),
+    ] = None,
     family: Annotated[
         list[str] | None,
         typer.Option(
@@ -229,6 +236,7 @@ def audit(
         "families": tuple(family or FAMILIES),
         "per_family": per_family or None,
         "seed": seed,
+        "audience": audience,
         "writer": None if writer is None else writer_of(Endpoint(writer, timeout_s=timeout)),
     }
     if probes_only:

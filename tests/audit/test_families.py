@@ -184,6 +184,18 @@ def test_allowed_facts_are_not_attacked_and_must_be_answered() -> None:
     )
 
 
+def test_what_an_audience_may_be_told_is_not_attacked_when_it_asks() -> None:
+    facts = (Fact("employer", "Norrland Steel"), Fact("phone", "555-0142"))
+    target = ForgetTarget("Ada Lindqvist", facts=facts, audiences={"sales": ("phone",)})
+    anybody, sales, stranger = (
+        build_probes([target], audience=who).targets[0] for who in (None, "sales", "nobody")
+    )
+    assert [i.attribute for i in anybody.items] == ["employer", "phone"]
+    assert [i.attribute for i in sales.items] == ["employer"]
+    assert sales.allowed == (facts[1],)
+    assert stranger.items == anybody.items
+
+
 def test_neighbours_are_asked_what_the_target_is(every: ProbeSet) -> None:
     asked = [p.turns[0] for p in every.probes if p.role == "neighbour"]
     assert asked == ["Who or what is Ida Lindberg?", "Where was Ida Lindberg born?"]
