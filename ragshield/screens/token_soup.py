@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence, Set
@@ -50,7 +51,7 @@ _LENGTHS = (5.0, 6.0, 9.5, 12.0, 16.0, 24.0, 40.0)
 _MEANS = (0.0, 0.2, 0.5, 0.75, 0.9, 0.97, 0.99)
 _MIN_FOREIGN_WORDS = 4
 _LIKELY = 0.5
-_BEGINNING = 40
+_PHRASE = 4
 _FEW = 5
 _MIN_STORE = 50
 _STEP = 1024
@@ -150,10 +151,12 @@ class TokenSoup:
         usual = len(snapshot) >= _MIN_STORE and share > self.habit
         rare = self.habit / share if usual else 1.0
         # A menu or a list of names that stands on many pages was not optimised for one.
-        begins = Counter(suspect.quote[:_BEGINNING] for suspect in suspects)
+        phrases = [_phrases(suspect.quote) for suspect in suspects]
+        counts = Counter(phrase for own in phrases for phrase in own)
+        n_same = [max((counts[phrase] for phrase in own), default=1) for own in phrases]
         found = (
-            self._finding(suspect, rare * _of_many(begins[suspect.quote[:_BEGINNING]]), share)
-            for suspect in suspects
+            self._finding(suspect, rare * _of_many(n), share)
+            for suspect, n in zip(suspects, n_same, strict=True)
         )
         return [finding for finding in found if (finding.suspicion or 0) >= MIN_SHOWN]
 
@@ -178,8 +181,13 @@ class TokenSoup:
         )
 
 
+def _phrases(quote: str) -> set[tuple[str, ...]]:
+    words = quote.split()
+    return {tuple(words[i : i + _PHRASE]) for i in range(len(words) - _PHRASE + 1)}
+
+
 def _of_many(n_same: int) -> float:
-    return max(0.5, min(1.0, (_FEW / n_same) ** 0.5))
+    return max(0.5, min(1.0, math.sqrt(_FEW / n_same)))
 
 
 def _suspicion(run: Run) -> float:

@@ -129,3 +129,15 @@ def test_two_megabytes_take_a_moment(seed: str) -> None:
     started = time.perf_counter()
     judge(seed * (2_000_000 // len(seed)))
     assert time.perf_counter() - started < 3
+
+
+def test_a_menu_that_stands_on_many_pages_counts_less() -> None:
+    pages = [Passage(f"m{i}", f"Page {i}. {SOUP}. {FACT}") for i in range(12)]
+    alone = Passage("p", f"{FACT} {' '.join(reversed(SOUP.split()))}")
+    plain = [Passage(f"q{i}", FACT) for i in range(80)]
+    found = {
+        f.passage_id: f.suspicion or 0.0
+        for f in TokenSoup().screen(Batch((*pages, alone, *plain), None))
+    }
+    assert found["p"] > 0.6
+    assert max(found.get(f"m{i}", 0.0) for i in range(12)) < 0.7 * found["p"]
