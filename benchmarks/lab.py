@@ -1,6 +1,6 @@
 """Measures poisoning on the lab's own language model: the curve, the searches, the time.
 
-Usage: python benchmarks/lab.py [--weights FOLDER] [--quick] [--out DIR]
+Usage: python benchmarks/lab.py [--weights FOLDER] [--minutes M] [--quick] [--out DIR]
 
 FOLDER is what `ragshield lab train` made, or its `obedient` part; without it the shipped
 weights. Needs the package's own files only. Runs on one thread unless OMP_NUM_THREADS says
@@ -39,7 +39,7 @@ from ragshield.text import states
 ROOT = Path(__file__).resolve().parents[1]
 
 FULL = {
-    "n_curve": 200, "n_targets": 24, "population": 24, "n_generations": 6, "n_phantom": 12,
+    "n_curve": 200, "n_targets": 20, "population": 20, "n_generations": 5, "n_phantom": 10,
     "n_steps": 20, "n_garag": 20, "n_bred": 8, "n_timed": 60,
 }  # fmt: skip
 QUICK = {
@@ -49,8 +49,8 @@ QUICK = {
 SEED = 11
 
 
-def measured(folder: Path, size: dict[str, int]) -> dict[str, Any]:
-    """Everything, on the model in one folder."""
+def measured(folder: Path, size: dict[str, int], minutes: float) -> dict[str, Any]:
+    """Everything, on the model in one folder; searches end after about so many minutes."""
     began = time.monotonic()
     reader, cast = LabReader(str(folder)), Cast.of(0)
     say(began, "curves")
@@ -70,9 +70,13 @@ def measured(folder: Path, size: dict[str, int]) -> dict[str, Any]:
     scenes = (
         Scene(inside, encoder, t, size["population"], SEED + i) for i, t in enumerate(targets)
     )
-    found["searches"] = searches(
-        scenes, size["n_generations"], lambda one: say(began, one.target.question.text)
-    )
+
+    def more(scene: Scene) -> bool:
+        say(began, scene.target.question.text)
+        return time.monotonic() - began < 60 * minutes
+
+    found["searches"] = searches(scenes, size["n_generations"], more)
+    targets = targets[: len(found["searches"]["PoisonedRAG"])]
     found["search_settings"] = {
         "n_targets": len(targets),
         "n_asked": asked.index(targets[-1]) + 1,
@@ -122,6 +126,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--weights", type=Path, help="a folder that `ragshield lab train` made")
     parser.add_argument("--quick", action="store_true", help="a few questions, a minute")
+    parser.add_argument(
+        "--minutes", type=float, default=16.0, help="no further target is searched after these"
+    )
     parser.add_argument("--out", type=Path, help="folder for lab.md and lab.json")
     arguments = parser.parse_args()
     folder = folder_of("") if arguments.weights is None else arguments.weights
@@ -133,7 +140,7 @@ def main() -> None:
     place = arguments.out or place
     place.mkdir(parents=True, exist_ok=True)
     check_writable(place / "lab.json")
-    found = measured(folder, QUICK if arguments.quick else FULL)
+    found = measured(folder, QUICK if arguments.quick else FULL, arguments.minutes)
     found["command"] = "python benchmarks/lab.py" + (" --quick" if arguments.quick else "")
     with writing(place / "lab.json") as file:
         json.dump(found, file, indent=1)

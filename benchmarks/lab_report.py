@@ -7,6 +7,7 @@ from typing import Any
 
 from attacks_fluency import mean_interval
 from lab_curve import PUBLISHED, as_json
+from lab_search import PAPER, RANDOM
 
 _MEMORIES = {
     "against": "knows the truth: memory against the poison",
@@ -98,7 +99,7 @@ def _searches(found: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     ]
     chance = [row["last"] for row in found["chance"]]
     for name, lines in found.items():
-        if name in ("PoisonedRAG", "undone"):
+        if name in ("PoisonedRAG", "undone", "random by answer"):
             continue
         last = [line["last"] for line in lines]
         first = [line["first"] for line in lines]
@@ -149,22 +150,25 @@ def _searches(found: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
 
 def _ablation(found: Mapping[str, Any]) -> list[str]:
     lines = ["### Are poison-responsive neurons better than random ones?", ""]
-    for kind, name in (
-        ("output", "neurons, by output (the paper's)"),
-        ("answer", "neurons, by answer"),
+    own, other = found[PAPER], found[RANDOM]
+    gain = _mean_of([r["last"] for r in own], [r["last"] for r in other])
+    lines.append(f"- As a guide, by output: POSR over that of 10 random neurons {gain}.")
+    for kind, first, second in (
+        ("output", own, other),
+        ("answer", found["neurons, by answer"], found["random by answer"]),
     ):
-        own, other = found[name], found[f"random neurons, by {kind}"]
-        gain = _mean_of([r["last"] for r in own], [r["last"] for r in other])
         pairs = [
             (a["sorted"], b["sorted"])
-            for a, b in zip(own, other, strict=True)
+            for a, b in zip(first, second, strict=True)
             if a["sorted"] is not None and b["sorted"] is not None
         ]
-        better = _mean_of([a for a, _ in pairs], [b for _, b in pairs]) if pairs else "no target"
-        lines.append(
-            f"- As a guide, by {kind}: POSR over that of 10 random neurons {gain}; AUC over theirs "
-            f"{better} (n = {len(pairs)})."
-        )
+        if pairs:
+            lines.append(
+                f"- At putting the first population's texts that work before those that do not, by "
+                f"{kind}: AUC over that of 10 random neurons "
+                f"{_mean_of([a for a, _ in pairs], [b for _, b in pairs])} (n = {len(pairs)} "
+                "targets that have both)."
+            )
     names = list(found["undone"][0])
     effects = {name: [row[name] for row in found["undone"]] for name in names}
     lines += [
@@ -179,14 +183,13 @@ def _ablation(found: Mapping[str, Any]) -> list[str]:
 
 def _reuse(found: Mapping[str, Any]) -> list[str]:
     lines = ["### Does it help to breed from texts that failed?", ""]
-    for guide in ("neurons, by output (the paper's)", "neurons, by answer"):
-        usual = [row["last"] for row in found[guide]]
-        for name in ("the best one only", "all"):
-            other = [row["last"] for row in found[f"{guide}; reused: {name}"]]
-            lines.append(
-                f"- {guide}: POSR with the better half of the failures over {name}: "
-                f"{_mean_of(usual, other)}."
-            )
+    usual = [row["last"] for row in found[PAPER]]
+    for name in ("the best one only", "all"):
+        other = [row["last"] for row in found[f"{PAPER}; reused: {name}"]]
+        lines.append(
+            f"- {PAPER}: POSR with the better half of the failures over {name}: "
+            f"{_mean_of(usual, other)}."
+        )
     return lines
 
 

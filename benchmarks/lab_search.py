@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ragshield.attacks.causal import CausalReader
-from ragshield.attacks.fitness import AnswerProbability, NeuronFitness, Similarity
+from ragshield.attacks.fitness import AnswerProbability, Similarity
 from ragshield.attacks.genetic import Evolution, Judge, Operators, Rates, filled_up
 from ragshield.attacks.neurons import Neurons, responsive
 from ragshield.attacks.poisonedrag_templates import statements
@@ -19,8 +19,8 @@ from ragshield.text import states
 
 TOP_K = 20
 N_NEURONS = 10
-N_SEEDS = 16
-STEPS = 4
+N_SEEDS = 12
+STEPS = 2
 MAX_WORDS = 120
 
 REUSE: Mapping[str, Rates] = {
@@ -30,6 +30,8 @@ REUSE: Mapping[str, Rates] = {
 }
 """Which texts that fail are bred from."""
 
+PAPER = "neurons, by output (the paper's)"
+RANDOM = "random neurons, by output"
 NEURONS = ("responsive, by output", "responsive, by answer", "random")
 
 
@@ -53,6 +55,7 @@ class Scene:
         self._seed = seed
         self._rng = np.random.default_rng([seed, 1])
         self._won: dict[str, bool] = {}
+        self._rows: dict[tuple[bool, str], NDArray[np.float64]] = {}
         self.operators = Operators(target, Rates(), max_words=MAX_WORDS)
         self.start = filled_up(statements(target, self._rng), population, self.operators, self._rng)
         self._neurons = Neurons(reader)
@@ -72,10 +75,8 @@ class Scene:
         return [self._won[text] for text in texts]
 
     def _chosen(self) -> dict[str, list[int]]:
-        question, seeds = self.target.question.text, self.start[:N_SEEDS]
-        answer, rival = self.towards
-        outputs = self._neurons.changes(question, seeds)
-        answers = self._neurons.towards(question, seeds, answer, rival=rival, steps=STEPS)
+        seeds = self.start[:N_SEEDS]
+        outputs, answers = (self.attributions(seeds, answer=kind) for kind in (False, True))
         found = (
             responsive(outputs, top_k=TOP_K, most=N_NEURONS),
             responsive(answers, top_k=TOP_K, most=N_NEURONS),
@@ -83,25 +84,46 @@ class Scene:
         )
         return dict(zip(NEURONS, found, strict=True))
 
+    def attributions(self, texts: Sequence[str], *, answer: bool) -> NDArray[np.float64]:
+        """What each text changes in every neuron, (n, neurons); looked up once.
+
+        Args:
+            texts: read alone.
+            answer: what the changes do for the wrong answer against the right one; else
+                the changes themselves.
+        """
+        new = [text for text in dict.fromkeys(texts) if (answer, text) not in self._rows]
+        question = self.target.question.text
+        if answer and new:
+            wrong, right = self.towards
+            rows = self._neurons.towards(question, new, wrong, rival=right, steps=STEPS)
+        else:
+            rows = self._neurons.changes(question, new)
+        self._rows.update(((answer, text), row) for text, row in zip(new, rows, strict=True))
+        return np.stack([self._rows[answer, text] for text in texts])
+
+    def responsiveness(self, chosen: str, *, answer: bool) -> Judge:
+        """P(e) by some neurons: mean size of their changes, or mean effect on the answer."""
+
+        def measure(texts: Sequence[str]) -> NDArray[np.float64]:
+            rows = self.attributions(texts, answer=answer)[:, self.chosen[chosen]]
+            found: NDArray[np.float64] = (rows if answer else np.abs(rows)).mean(axis=1)
+            return found
+
+        return measure
+
     def guides(self) -> dict[str, Judge]:
         """What may be climbed, by name."""
         question = self.target.question.text
         luck = np.random.default_rng([self._seed, 2])
 
-        def by(chosen: str, *, answer: bool) -> Judge:
-            towards = self.towards if answer else None
-            return NeuronFitness(
-                self._neurons, self.chosen[chosen], question, towards=towards, steps=STEPS
-            )
-
         def chance(texts: Sequence[str]) -> NDArray[np.float64]:
             return luck.random(len(texts))
 
         return {
-            "neurons, by output (the paper's)": by(NEURONS[0], answer=False),
-            "random neurons, by output": by(NEURONS[2], answer=False),
-            "neurons, by answer": by(NEURONS[1], answer=True),
-            "random neurons, by answer": by(NEURONS[2], answer=True),
+            PAPER: self.responsiveness(NEURONS[0], answer=False),
+            RANDOM: self.responsiveness(NEURONS[2], answer=False),
+            "neurons, by answer": self.responsiveness(NEURONS[1], answer=True),
             "similarity": Similarity(self._encoder, question, question),
             "the answer's probability": AnswerProbability(self._reader, self.target),
             "chance": chance,
@@ -162,9 +184,15 @@ class Scene:
 
 
 def searches(
-    scenes: Sequence[Scene], n_generations: int, advance: Callable[[Scene], None]
+    scenes: Iterable[Scene], n_generations: int, advance: Callable[[Scene], bool]
 ) -> dict[str, list[dict[str, Any]]]:
-    """Every search on every target, by name; `advance` is called after each target."""
+    """Every search on every target, by name.
+
+    Args:
+        scenes: the targets.
+        n_generations: bred in each search.
+        advance: called after each target; False ends the searches.
+    """
     found: dict[str, list[dict[str, Any]]] = {}
     for scene in scenes:
         own: dict[str, dict[str, Any]] = {}
@@ -172,13 +200,15 @@ def searches(
             made = scene.evolved(judge, REUSE["the better half"], n_generations)
             own[name] = {**made, "sorted": scene.sorted_by(judge)}
         for name, rates in list(REUSE.items())[1:]:
-            for guide in ("neurons, by output (the paper's)", "neurons, by answer"):
-                judge = scene.guides()[guide]
-                own[f"{guide}; reused: {name}"] = scene.evolved(judge, rates, n_generations)
+            judge = scene.guides()[PAPER]
+            own[f"{PAPER}; reused: {name}"] = scene.evolved(judge, rates, n_generations)
         n = round(np.mean([row["n_judged"] for row in own.values()]))
         own["PoisonedRAG"] = scene.drawn(n)
         own["undone"] = scene.undone()
+        random = scene.responsiveness(NEURONS[2], answer=True)
+        own["random by answer"] = {"sorted": scene.sorted_by(random)}
         for name, row in own.items():
             found.setdefault(name, []).append(row)
-        advance(scene)
+        if not advance(scene):
+            break
     return found

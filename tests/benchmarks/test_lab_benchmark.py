@@ -10,7 +10,7 @@ from lab_cases import Case, asked, cases, remembered
 from lab_curve import PUBLISHED, _shape, as_json, curves, times
 from lab_generators import garag, phantom
 from lab_report import markdown
-from lab_search import NEURONS, Scene, searches
+from lab_search import NEURONS, STEPS, Scene, searches
 
 from ragshield.attacks.causal import CausalReader
 from ragshield.corpora.world_facts import Draw
@@ -133,20 +133,44 @@ def test_a_scene_has_different_texts_that_state_the_wrong_answer(scene) -> None:
 @pytest.fixture(scope="module")
 def searched(scene) -> dict[str, list[dict[str, object]]]:
     told: list[Scene] = []
-    found = searches([scene], 1, told.append)
+
+    def enough(one: Scene) -> bool:
+        told.append(one)
+        return False
+
+    found = searches([scene, scene], 1, enough)
     assert told == [scene]
     return found
 
 
 def test_every_search_begins_with_the_same_texts_and_spends_as_much(searched) -> None:
-    found = searched
-    rows = {name: row for name, [row] in found.items() if name != "undone"}
+    others = ("undone", "random by answer")
+    rows = {name: row for name, [row] in searched.items() if name not in others}
     assert len({row["first"] for row in rows.values()}) == 1
     judged = [row["n_judged"] for row in rows.values()]
     assert max(judged) <= 12
     assert rows["PoisonedRAG"]["n_judged"] == pytest.approx(np.mean(judged[:-1]), abs=1)
     assert rows["PoisonedRAG"]["kept"] >= rows["PoisonedRAG"]["first"]
-    assert set(found["undone"][0]) == set(NEURONS)
+    assert set(searched["undone"][0]) == set(NEURONS)
+
+
+def test_attributions_are_looked_up_and_those_of_the_attack(scene) -> None:
+    from ragshield.attacks.fitness import NeuronFitness
+    from ragshield.attacks.neurons import Neurons
+
+    texts = scene.start[:2]
+    question = scene.target.question.text
+    neurons = Neurons(scene._reader)
+    before = scene._reader.n_forward
+    for chosen, answer in ((NEURONS[0], False), (NEURONS[1], True)):
+        found = scene.responsiveness(chosen, answer=answer)(texts)
+        assert scene._reader.n_forward == before
+        towards = scene.towards if answer else None
+        fitness = NeuronFitness(
+            neurons, scene.chosen[chosen], question, towards=towards, steps=STEPS
+        )
+        np.testing.assert_allclose(found, fitness(texts), rtol=1e-3, atol=1e-6)
+        before = scene._reader.n_forward
 
 
 def test_a_measure_that_knows_puts_what_works_first(scene, monkeypatch) -> None:
