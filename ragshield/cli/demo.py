@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ragshield.cli import demo_forget
 from ragshield.cli import demo_steps as steps
 from ragshield.cli.console import embed, err, out
+from ragshield.text import visible
 
 if TYPE_CHECKING:
     from ragshield.metrics import Rate
+    from ragshield.protocols import Reader
     from ragshield.records import Retrieval, Target, Verdict
     from ragshield.retriever import StoreRetriever
 
@@ -67,9 +70,13 @@ def demo(
     ] = 40,
     k: Annotated[int, typer.Option("--k", min=1, max=50, help="Passages per question.")] = 10,
     seed: Annotated[int, typer.Option("--seed", help="Which questions and which poison.")] = 0,
+    reader: Annotated[
+        str, typer.Option("--reader", help="Who answers; for example extractive, openai:URL#MODEL.")
+    ] = "lab",
 ) -> None:
     """Poison a knowledge base, guard it, scan it, forget a target.
 
+    The lab's own small language model answers, from memory and from what is retrieved.
     Takes less than a minute and leaves everything in a folder to look around in.
     """
     started = time.monotonic()
@@ -88,8 +95,9 @@ def demo(
     url = f"chroma:{folder}/db#{steps.COLLECTION}"
     with err.status("Loading the offline encoder (all-MiniLM-L6-v2)"):
         encoder = open_encoder("minilm", cache=folder / "vectors.sqlite")
+    answering = steps.opened(reader)
     corpus = load_world()
-    subject = steps.draw_subject(corpus, rng)
+    subject = steps.draw_subject(corpus, answering, rng)
     targets = steps.draw_targets(corpus, subject, questions, rng)
 
     chapter(1, "A knowledge base", f"{len(corpus.passages):,} passages of an invented world")
@@ -99,9 +107,11 @@ def demo(
     embed(encoder, [t.question.text for t in targets], "Embedding questions")  # at once, cached
     with err.status("Writing Chroma"):
         create_chroma(folder / "db", steps.COLLECTION, Batch(corpus.passages, vectors)).close()
+    by_heart = steps.ask(answering, None, targets, k)
+    report_answers(story, "by heart, no passages", targets, by_heart)
     with open_store(url) as store:
         retriever = StoreRetriever(store, encoder)
-        before = steps.ask(retriever, targets, k)
+        before = steps.ask(answering, retriever, targets, k)
         report_answers(story, "before the attack", targets, before)
         guard_clean(story, retriever, targets, k)
 
@@ -112,12 +122,12 @@ def demo(
         writable.add(Batch(tuple(poison), poison_vectors))
     with open_store(url) as store:
         retriever = StoreRetriever(store, encoder)
-        attacked = steps.ask(retriever, targets, k)
+        attacked = steps.ask(answering, retriever, targets, k)
         report_answers(story, "under attack", targets, attacked)
-        show_example(targets, before, attacked)
 
         chapter(3, "The guard", "the default defender, on the vectors that the store holds")
-        guarded = guard_poisoned(story, retriever, targets, k)
+        guarded = guard_poisoned(story, answering, retriever, targets, k)
+        show_example(targets, (by_heart, before, attacked, guarded))
 
         chapter(4, "The scan", "no question known, every passage looked at")
         with err.status("Scanning"):
@@ -131,19 +141,27 @@ def demo(
     story.count("Scan", "clean passages accused", n_accused, n_clean)
 
     chapter(5, "Forgetting", f"everything about {subject}")
-    forgotten = steps.forget(folder, subject, corpus, targets, StoreRetriever, encoder, k)
+    forgotten = demo_forget.forget(folder, subject, corpus, targets, answering, encoder, k)
     out.print(
         f"  the plan: {forgotten.n_planned} passages go, {forgotten.n_review} wait for review\n"
         f"  {forgotten.n_deleted} deleted, {forgotten.n_left:,} left; "
         f"snapshot {folder}/plan.json.snapshot"
     )
-    for what, when, n_right, n in forgotten.answered:
-        story.count("Forgetting", f"{what} answered {when}", n_right, n)
+    tell("Q", forgotten.example[0])
+    for when, said in zip(demo_forget.PHASES, forgotten.example[1:], strict=True):
+        tell(when, said)
+    for who, when, n_right, n in forgotten.answered:
+        story.count("Forgetting", f"{who}, {when}", n_right, n)
 
     steps.write_answers(
         folder / "answers.jsonl",
         targets,
-        {"before": before, "under_attack": attacked, "behind_guard": guarded},
+        {
+            "by_heart": by_heart,
+            "before": before,
+            "under_attack": attacked,
+            "behind_guard": guarded,
+        },
     )
     show_table(story)
     out.print(
@@ -161,13 +179,16 @@ def guard_clean(story: Story, retriever: StoreRetriever, targets: Sequence[Targe
     from ragshield.guard import Guard
 
     tally = Tally()
-    steps.ask(Guard(retriever, on_verdict=tally), targets, k)
+    guard = Guard(retriever, on_verdict=tally)
+    for target in targets:
+        guard.retrieve(target.question.text, k)
     out.print(f"  the guard drops {tally.n_clean_dropped} of {tally.n_clean} retrieved passages")
     story.count("Guard", "clean dropped, no attack", tally.n_clean_dropped, tally.n_clean)
 
 
 def guard_poisoned(
     story: Story,
+    answering: Reader,
     retriever: StoreRetriever,
     targets: Sequence[Target],
     k: int,
@@ -176,7 +197,7 @@ def guard_poisoned(
     from ragshield.guard import Guard
 
     tally = Tally()
-    answers = steps.ask(Guard(retriever, on_verdict=tally), targets, k)
+    answers = steps.ask(answering, Guard(retriever, on_verdict=tally), targets, k)
     out.print(
         f"  it drops {tally.n_poison_dropped} of {tally.n_poison} passages that aim at the "
         f"question, {tally.n_stray_dropped} of {tally.n_stray}\n  that aim at another, and "
@@ -203,17 +224,34 @@ def report_answers(
     story.count("Answers", f"turned {when}", n_turned, len(pairs))
 
 
-def show_example(targets: Sequence[Target], before: Sequence[str], after: Sequence[str]) -> None:
-    """One question whose answer was turned."""
+def show_example(targets: Sequence[Target], answers: Sequence[Sequence[str]]) -> None:
+    """One question whose answer was turned and came back."""
     from ragshield.metrics import answer_correct, attack_succeeded
 
-    for target, clean, turned in zip(targets, before, after, strict=True):
-        if answer_correct(clean, target.question) and attack_succeeded(
-            turned, target.wrong_answer, target.question
-        ):
-            for label, text in (("Q", target.question.text), ("before", clean), ("after", turned)):
-                out.print(f"  {label:8}{text}", markup=False)
-            return
+    labels = ("by heart", "before", "attacked", "guarded")
+    rows = list(zip(targets, *answers, strict=True))
+    whole = [
+        row
+        for row in rows
+        if attack_succeeded(row[3], row[0].wrong_answer, row[0].question) is True
+        and all(answer_correct(row[i], row[0].question) is True for i in (2, 4))
+    ]
+    # Rather one that the model also knows by heart.
+    whole.sort(key=lambda row: answer_correct(row[1], row[0].question) is not True)
+    if whole:
+        target, *given = whole[0]
+        tell("Q", target.question.text)
+        for label, text in zip(labels, given, strict=True):
+            tell(label, text)
+
+
+def tell(label: str, text: str) -> None:
+    """A line of a conversation, cut to the terminal's width."""
+    from rich.text import Text
+
+    line = Text(f"  {label:18}{visible(text)}")
+    line.truncate(out.width, overflow="ellipsis")
+    out.print(line)
 
 
 def chapter(number: int, title: str, what: str) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,12 +16,14 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ragshield.forget import ForgetPlan
-    from ragshield.protocols import Encoder, Retriever, Store
+    from ragshield.protocols import Reader, Retriever, Store
     from ragshield.records import Corpus, Passage, Question, Target
 
 MARKER = ".ragshield-demo"
 COLLECTION = "docs"
 N_NEIGHBOURS = 20
+N_SHOWN = 5
+N_TRIED = 24
 
 
 def prepare(folder: Path) -> None:
@@ -47,10 +48,29 @@ def prepare(folder: Path) -> None:
         raise UsageError(f"cannot write to {folder}: {error.strerror}") from error
 
 
-def draw_subject(corpus: Corpus, rng: np.random.Generator) -> str:
-    """A subject that at least three questions are about."""
+def opened(name: str) -> Reader:
+    """The reader that answers; the lab's model sees as many passages as it was trained on."""
+    from ragshield.readers import open_reader
+    from ragshield.readers.lab import LabReader
+
+    kind, _, model = name.partition(":")
+    return LabReader(model, max_passages=N_SHOWN) if kind == "lab" else open_reader(name)
+
+
+def draw_subject(corpus: Corpus, reader: Reader, rng: np.random.Generator) -> str:
+    """A subject of at least three questions, best one that the reader knows by heart."""
+    from ragshield.metrics import answer_correct
+
+    by_id = {question.id: question for question in corpus.questions}
     rich = sorted(name for name, ids in corpus.subjects.items() if len(ids) >= 3)
-    return rich[int(rng.integers(len(rich)))]
+    known: dict[str, float] = {}
+    for i in rng.permutation(len(rich)).tolist()[:N_TRIED]:
+        asked = [by_id[i] for i in corpus.subjects[rich[i]]]
+        right = [answer_correct(reader.answer(q.text, []), q) is True for q in asked]
+        known[rich[i]] = sum(right) / len(right)
+        if all(right):
+            break
+    return max(known, key=lambda name: known[name])
 
 
 def draw_targets(corpus: Corpus, subject: str, n: int, rng: np.random.Generator) -> list[Target]:
@@ -60,17 +80,18 @@ def draw_targets(corpus: Corpus, subject: str, n: int, rng: np.random.Generator)
     return [pool[i] for i in sorted(rng.choice(len(pool), min(n, len(pool)), replace=False))]
 
 
-def ask(retriever: Retriever, targets: Sequence[Target | Question], k: int) -> list[str]:
-    """The extractive reader's answers from what is retrieved."""
-    from ragshield.readers.extractive import ExtractiveReader
+def ask(
+    reader: Reader, retriever: Retriever | None, targets: Sequence[Target | Question], k: int
+) -> list[str]:
+    """The reader's answers from what is retrieved; without a retriever, by heart."""
     from ragshield.records import Target
 
-    reader, answers = ExtractiveReader(), []
+    answers: list[str] = []
     with progress("Asking", len(targets)) as advance:
         for target in targets:
-            question = target.question if isinstance(target, Target) else target
-            found = retriever.retrieve(question.text, k)
-            answers.append(reader.answer(question.text, found.passages))
+            text = (target.question if isinstance(target, Target) else target).text
+            found = () if retriever is None else retriever.retrieve(text, k).passages
+            answers.append(reader.answer(text, found))
             advance(1)
     return answers
 
@@ -98,59 +119,6 @@ def scan_into(path: Path, store: Store, poison: Sequence[Passage]) -> tuple[int,
     planted = {p.id for p in poison}
     found = {f.passage_id for f in report.findings}
     return len(found & planted), len(found - planted)
-
-
-@dataclass(frozen=True, slots=True)
-class Forgotten:
-    """What forgetting did; `answered` holds (who, when, right answers, questions)."""
-
-    n_planned: int
-    n_review: int
-    n_deleted: int
-    n_left: int
-    answered: tuple[tuple[str, str, int, int], ...]
-
-
-def forget(
-    folder: Path,
-    subject: str,
-    corpus: Corpus,
-    attacked: Sequence[Target],
-    retriever: Callable[[Store, Encoder], Retriever],
-    encoder: Encoder,
-    k: int,
-) -> Forgotten:
-    """Plan, apply, and ask again: about the subject, and about its nearest neighbours."""
-    from ragshield.forget import apply_plan, plan_forget, write_plan
-    from ragshield.metrics import answer_correct
-    from ragshield.stores import open_store
-
-    url = f"chroma:{folder}/db#{COLLECTION}"
-    by_id = {question.id: question for question in corpus.questions}
-    with open_store(url) as store:
-        plan = write_plan(plan_forget(store, subject=subject), folder / "plan.json")
-    groups = {
-        "target": [by_id[i] for i in corpus.subjects[subject]],
-        "neighbours": neighbours(corpus, plan, attacked),
-    }
-    encoder.encode([question.text for group in groups.values() for question in group])  # cached
-    answered: list[tuple[str, str, int, int]] = []
-
-    def ask_all(when: str) -> None:
-        with open_store(url) as store:
-            for who, questions in groups.items():
-                answers = ask(retriever(store, encoder), questions, k)
-                pairs = zip(answers, questions, strict=True)
-                n_right = sum(answer_correct(answer, asked) is True for answer, asked in pairs)
-                answered.append((who, when, n_right, len(questions)))
-
-    ask_all("before")
-    result = apply_plan(folder / "plan.json")
-    ask_all("after")
-    answered.sort(key=lambda row: row[0] != "target")
-    return Forgotten(
-        len(plan.selected), len(plan.review), result.n_deleted, result.n_left, tuple(answered)
-    )
 
 
 def neighbours(corpus: Corpus, plan: ForgetPlan, attacked: Sequence[Target]) -> list[Question]:
