@@ -28,10 +28,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="eight targets: two minutes")
     parser.add_argument("--targets", type=int, default=50, help="concepts, and as many samples")
-    parser.add_argument("--per-family", type=int, default=3, help="probes for the hardened method")
+    parser.add_argument("--per-family", type=int, default=2, help="probes for the hardened method")
     parser.add_argument("--models", default="obedient,twin", help="names or folders, by comma")
     parser.add_argument("--no-cache", action="store_true", help="ask and embed everything anew")
     parser.add_argument("--only", choices=["models", "scale"], help="one part; the rest is kept")
+    parser.add_argument(
+        "--report", action="store_true", help="only write what a run that was cut off has so far"
+    )
     parser.add_argument("-o", "--output", type=Path, default=RESULTS / "unlearning.md")
     given = parser.parse_args()
     n_each = 4 if given.quick else given.targets
@@ -41,9 +44,17 @@ def main() -> int:
         output = CACHE / "unlearning-quick.md"
     output.parent.mkdir(parents=True, exist_ok=True)
     raw = output.with_suffix(".json")
-    found: dict[str, Any] = json.loads(raw.read_text()) if given.only and raw.exists() else {}
+    found: dict[str, Any] = json.loads(raw.read_text()) if raw.exists() else {}
+    found = found if given.only or given.report else {}
     models = given.models.split(",")
     start = time.perf_counter()
+    if given.report:
+        parts = {Path(m).name: CACHE / f"unlearning-{Path(m).name}-{n_each}.json" for m in models}
+        found["models"] = {
+            name: json.loads(part.read_text()) for name, part in parts.items() if part.exists()
+        }
+        _write(found, output, _environment(given, n_each, per_family, start))
+        return 0
     with ProcessPoolExecutor(2) as pool:
         asked = {
             name: pool.submit(run_model, name, n_each, per_family, not given.no_cache)
@@ -58,21 +69,32 @@ def main() -> int:
             found["models"] = {Path(name).name: job.result() for name, job in asked.items()}
         if scale is not None:
             found["scale"] = scale.result()
-    if asked:
-        found["environment"] = {
-            "commit": _commit(),
-            "n_each": n_each,
-            "per_family": per_family,
-            "quick": given.quick,
-            "minutes": round((time.perf_counter() - start) / 60, 1),
-            "command": " ".join(["python benchmarks/unlearning.py", *sys.argv[1:]]),
-        }
-    raw.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    _write(found, output, _environment(given, n_each, per_family, start) if asked else None)
+    print(f"{output} written in {(time.perf_counter() - start) / 60:.1f} minutes")
+    return 0
+
+
+def _environment(
+    given: argparse.Namespace, n_each: int, per_family: int, start: float
+) -> dict[str, Any]:
+    return {
+        "commit": _commit(),
+        "n_each": n_each,
+        "per_family": per_family,
+        "quick": given.quick,
+        "minutes": round((time.perf_counter() - start) / 60, 1),
+        "command": " ".join(["python benchmarks/unlearning.py", *sys.argv[1:]]),
+    }
+
+
+def _write(found: dict[str, Any], output: Path, environment: dict[str, Any] | None) -> None:
+    if environment is not None:
+        found["environment"] = environment
+    raw = json.dumps(found, indent=1) + "\n"
+    output.with_suffix(".json").write_text(raw, encoding="utf-8")
     from unlearning_report import markdown
 
     output.write_text(markdown(found), encoding="utf-8")
-    print(f"{output} written in {(time.perf_counter() - start) / 60:.1f} minutes")
-    return 0
 
 
 def run_model(name: str, n_each: int, per_family: int, cached: bool) -> dict[str, Any]:
@@ -83,7 +105,8 @@ def run_model(name: str, n_each: int, per_family: int, cached: bool) -> dict[str
 
     cache = CACHE / "unlearning-answers.sqlite" if cached else None
     vectors = CACHE / "unlearning-vectors.sqlite" if cached else None
-    return measured(setting(n_each), name, cache, vectors, per_family=per_family)
+    partial = CACHE / f"unlearning-{Path(name).name}-{n_each}.json"
+    return measured(setting(n_each), name, cache, vectors, per_family=per_family, partial=partial)
 
 
 def run_scale(quick: bool, cached: bool) -> dict[str, Any]:

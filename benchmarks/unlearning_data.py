@@ -89,8 +89,12 @@ class _Builder:
         for fact in world.facts:
             self.facts[fact.entity][fact.relation] = fact.value
         self.about: dict[str, list[Passage]] = {}
+        self.tellers: dict[str, set[str]] = {}
         for passage in world.passages:
-            self.about.setdefault(str(passage.meta.get("entity")), []).append(passage)
+            entity = str(passage.meta.get("entity"))
+            self.about.setdefault(entity, []).append(passage)
+            for sentence in sentences(passage.text):
+                self.tellers.setdefault(sentence, set()).add(entity)
 
     def setting(self, n_each: int, n_other: int) -> Setting:
         chosen = self._subjects(2 * n_each)
@@ -146,7 +150,7 @@ class _Builder:
                 for name, what in self.world.kinds.items()
                 if what == kind and self.world.split[name] == "known"
             ]
-            want = round(share * n)
+            want = round(share * n) if kind != "place" else n - len(found)
             found += [known[int(i)] for i in self.draw.permutation(len(known))[:want]]
         return [found[int(i)] for i in self.draw.permutation(len(found))]
 
@@ -175,7 +179,13 @@ class _Builder:
     ) -> tuple[ForgetTarget, list[Asked], list[Asked], list[Asked]]:
         value = self.facts[name][relation]
         question = self._forms(name, relation)[0].format(subject=name)
-        stated = [s for p in self.about[name] for s in sentences(p.text) if states(s, value)]
+        stated = [
+            sentence
+            for passage in self.about[name]
+            for sentence in sentences(passage.text)
+            # What is said of others in the same words is no record of this one.
+            if states(sentence, value) and self.tellers[sentence] == {name}
+        ]
         rest = [r for r in self._some(name, 99) if r != relation]
         rest = [r for r in rest if self.facts[name][r] != value and self._may_ask(name, r, gone)]
         n_own = len(rest) // 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,6 +22,7 @@ from ragshield.unlearning.measures import forgot, rouge_l_recall
 
 ARMS = ("before", "no retrieval", "oracle")
 ADAPTIVE = ("published P+Q", "hardened")
+_SHARE = 4
 _N_TIMED = 40
 _N_RETAINED = 30
 
@@ -37,7 +39,13 @@ ABLATIONS: dict[str, tuple[GateName, ...]] = {
 
 
 def measured(
-    setting: Setting, model: str, cache: Path | None, vectors: Path | None, *, per_family: int
+    setting: Setting,
+    model: str,
+    cache: Path | None,
+    vectors: Path | None,
+    *,
+    per_family: int,
+    partial: Path | None = None,
 ) -> dict[str, Any]:
     """Everything about one model, as JSON holds it.
 
@@ -47,6 +55,7 @@ def measured(
         cache: file of answers given before; None for none.
         vectors: file of vectors made before; None for none.
         per_family: probes a family and target for the hardened method; the others get one.
+        partial: where what there is goes after each method.
     """
     encoder = SwitchedEncoder(vectors)
     mind = Mind(model, cache)
@@ -54,6 +63,7 @@ def measured(
     questions = _Questions(setting)
     before = questions.asked(methods.app("before"))
     found: dict[str, Any] = {
+        "hits": methods.hits([asked.question for asked in setting.direct], setting),
         "weights": mind.weights,
         "calibration": {
             "threshold": methods.keys.calibration.threshold,
@@ -67,7 +77,8 @@ def measured(
     for name in (*ARMS, *METHODS):
         start = time.perf_counter()
         app = methods.app(name)
-        row = questions.measured(before, questions.asked(app))
+        share = 1 if name in ("before", *ADAPTIVE) else _SHARE
+        row = questions.measured(before, questions.asked(app, share=share), share=share)
         if name in METHODS:
             n = per_family if name == "hardened" else 1
             row |= _audited(setting, methods, app, per_family=n, cached=mind)
@@ -77,9 +88,12 @@ def measured(
         found["methods"][name] = row
         found["seconds"][name] = round(time.perf_counter() - start, 1)
         print(f"{model}: {name} {found['seconds'][name]} s", flush=True)
-    for name, gates in ABLATIONS.items():
-        found["gates"][name] = questions.measured(before, questions.asked(methods.hardened(gates)))
-    found["hits"] = methods.hits([asked.question for asked in setting.direct], setting)
+        if name == "hardened":
+            for part, gates in ABLATIONS.items():
+                asked = questions.asked(methods.hardened(gates), share=_SHARE)
+                found["gates"][part] = questions.measured(before, asked, share=_SHARE)
+        if partial is not None:
+            partial.write_text(json.dumps(found, indent=1), encoding="utf-8")
     return found
 
 
@@ -96,15 +110,22 @@ class _Questions:
             "other": setting.other,
         }
 
-    def asked(self, app: App) -> dict[str, list[str]]:
-        """The answers to all of them."""
+    def asked(self, app: App, *, share: int = 1) -> dict[str, list[str]]:
+        """The answers to all of them, or to every `share`-th of those about neighbours."""
         return {
-            part: [_text(a) for a in app.answers([Dialogue(one.question) for one in asked])]
+            part: [
+                _text(a)
+                for a in app.answers(
+                    [Dialogue(one.question) for one in asked[:: _share(part, share)]]
+                )
+            ]
             for part, asked in self.parts.items()
         }
 
-    def measured(self, before: dict[str, list[str]], after: dict[str, list[str]]) -> dict[str, Any]:
-        """All shares of one method."""
+    def measured(
+        self, before: dict[str, list[str]], after: dict[str, list[str]], *, share: int = 1
+    ) -> dict[str, Any]:
+        """All shares of one method, asked with the same `share`."""
         row: dict[str, Any] = {}
         direct = list(zip(self.setting.direct, before["direct"], after["direct"], strict=True))
         for kind, of in (("concept", True), ("sample", False)):
@@ -114,7 +135,10 @@ class _Questions:
             row[f"told_{kind}"] = _rate((d[0].target, _right(d[0], d[2])) for d in own)
             row[f"rouge_{kind}"] = _mean([(d[0].target, rouge_l_recall(d[1], d[2])) for d in known])
         for part in ("listed", "unlisted", "same_subject", "other"):
-            asked = list(zip(self.parts[part], before[part], after[part], strict=True))
+            step = _share(part, share)
+            asked = list(
+                zip(self.parts[part][::step], before[part][::step], after[part], strict=True)
+            )
             row[f"refused_{part}"] = _rate(
                 (self._cluster(one), is_refusal(now))
                 for one, was, now in asked
@@ -123,7 +147,10 @@ class _Questions:
             row[f"right_{part}"] = _rate(
                 (self._cluster(one), _right(one, now)) for one, _, now in asked
             )
-        other = list(zip(self.setting.other, before["other"], after["other"], strict=True))
+        step = _share("other", share)
+        other = list(
+            zip(self.setting.other[::step], before["other"][::step], after["other"], strict=True)
+        )
         row["utility_loss"] = _difference(
             paired_difference(
                 [(int(_right(one, was)), 1) for one, was, _ in other],
@@ -228,6 +255,11 @@ def _cost(
     }
 
 
+def _share(part: str, share: int) -> int:
+    """Neighbours and others may be asked about in part; targets are all asked about."""
+    return {"direct": 1, "listed": share, "unlisted": share}.get(part, min(share, 2))
+
+
 def _text(answer: Any) -> str:
     return answer if isinstance(answer, str) else str(answer.text)
 
@@ -262,7 +294,7 @@ def _difference(found: Difference) -> dict[str, Any]:
 
 def _auc(found: Audit) -> dict[str, Any]:
     auc = found.membership
-    return {"value": auc.value, "low": auc.low, "high": auc.high, "n": auc.n_pairs}
+    return {"value": auc.value, "low": auc.low, "high": auc.high, "n": auc.n, "by": auc.by}
 
 
 def _mean(values: Sequence[tuple[int, float]]) -> dict[str, Any]:

@@ -37,17 +37,19 @@ from ragshield.unlearning.query_gate import parts_of
 from ragshield.unlearning.retrieving import Source
 from ragshield.unlearning.speaking import Speaker
 
-K = 2
-"""Passages shown to the model."""
+K = 1
+"""Passages shown to the model: as the paper, which retrieves one item."""
 
 METHODS = (
-    "prompt prefix",
+    "hardened",
+    "published P+Q",
+    "plain deletion",
     "keyword filters",
     "in-context",
-    "plain deletion",
-    "published P+Q",
-    "hardened",
+    "prompt prefix",
 )
+"""The dearest last: a run that is cut off has the others in its cache."""
+_N_SHOTS = 6
 Say = Callable[[Dialogue], str | Answer]
 
 
@@ -272,13 +274,13 @@ class Methods:
 
             return filtered
         if name == "in-context":
+            direct = self.setting.direct
             shown = InContextUnlearning(
                 speaker,
-                [
-                    asked.question
-                    for asked in self.setting.direct[:: max(1, len(self.setting.direct) // 10)]
-                ],
-                [(asked.question, asked.answers[0]) for asked in self.setting.other[:6]],
+                [one.question for one in direct[:: max(1, len(direct) // _N_SHOTS)]],
+                [(one.question, one.answers[0]) for one in self.setting.other[:_N_SHOTS]],
+                n_forget=_N_SHOTS,
+                n_retain=_N_SHOTS,
             )
             return lambda d: shown(_with_documents(d))
         if name == "plain deletion":
