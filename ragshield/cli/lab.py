@@ -82,7 +82,7 @@ def evaluate(
 
     Questions, sentences and requirements are in wordings that were kept out of training.
     """
-    import torch
+    import os
 
     from ragshield.lab.card import CARD_MD, composed, write
     from ragshield.lab.evaluating import evaluate as examine
@@ -96,17 +96,14 @@ def evaluate(
         raise UsageError(f"{place} holds no run: there is no folder {OBEDIENT} in it")
     recipe = place / RECIPE
     world = json.loads(recipe.read_text("utf-8"))["seed"] if recipe.is_file() else 0
-    if threads is not None:
-        torch.set_num_threads(threads)
+    n_threads = threads or os.cpu_count() or 1
     with err.status("Asking"):
         cast = Cast.of(world)
-        obedient = LabReader(str(place / OBEDIENT))
-        twin = LabReader(str(place / TWIN)) if (place / TWIN).is_dir() else None
+        obedient = LabReader(str(place / OBEDIENT), n_threads=n_threads)
+        has_twin = (place / TWIN).is_dir()
+        twin = LabReader(str(place / TWIN), n_threads=n_threads) if has_twin else None
         found = examine(obedient, twin, cast, n=n, seed=seed)
-        before = torch.get_num_threads()
-        torch.set_num_threads(1)
         taken = seconds_each(LabReader(str(place / OBEDIENT)), cast)
-        torch.set_num_threads(before)
     data = composed(place, found, n=n, seed=seed, seconds_each=taken)
     if folder is not None:
         write(folder, data)
