@@ -12,6 +12,7 @@ from ragshield.plant.marks import mark
 from ragshield.protocols import Store
 from ragshield.records import Batch
 from ragshield.stores.chroma import ChromaStore, Space, create_chroma
+from ragshield.stores.sqlite import create_sqlite
 from ragshield.stores.url import open_store
 
 _BATCH = 1000
@@ -22,14 +23,15 @@ def copy_store(source: Store, url: str, *, advance: Callable[[int], None] | None
 
     Args:
         source: what is copied; it is only read.
-        url: the new store, `chroma:PATH#COLLECTION` or `jsonl:FILE`; must not exist.
+        url: the new store, `chroma:PATH#COLLECTION`, `sqlite:FILE#TABLE` or `jsonl:FILE`; must
+            not exist, nor may the file.
         advance: called with the number of passages just copied.
 
     Returns:
         How many passages were copied.
 
     Raises:
-        UsageError: the new store is neither of the two, or has no name.
+        UsageError: the new store is none of these, or has no name.
         StoreError: it exists, or cannot be made.
         IncompleteError: not all passages were copied; the new store is left unmarked.
     """
@@ -45,11 +47,20 @@ def copy_store(source: Store, url: str, *, advance: Callable[[int], None] | None
     if scheme == "chroma" and path and collection:
         with create_chroma(path, collection, read(), space=_space(source)) as store:
             n_copied = store.count()
+    elif scheme == "sqlite" and path and collection and "?" not in collection:
+        _new_file(url, Path(path).expanduser())
+        with create_sqlite(path, collection, read()) as store:
+            n_copied = store.count()
     elif scheme == "jsonl" and place:
-        n_copied = _copy_to_file(read(), url, Path(place).expanduser())
+        _new_file(url, Path(place).expanduser())
+        with open_store(url, writable=True) as lines:
+            for batch in read():
+                lines.add(batch)
+            n_copied = lines.count()
     else:
         raise UsageError(
-            f"cannot copy to '{url}'; write chroma:PATH#COLLECTION or jsonl:FILE, neither existing"
+            f"cannot copy to '{url}'; write chroma:PATH#COLLECTION, sqlite:FILE#TABLE or "
+            "jsonl:FILE, none existing"
         )
     if n_copied != (n_stored := source.count()):
         raise IncompleteError(
@@ -60,17 +71,13 @@ def copy_store(source: Store, url: str, *, advance: Callable[[int], None] | None
     return n_copied
 
 
-def _copy_to_file(batches: Iterator[Batch], url: str, path: Path) -> int:
+def _new_file(url: str, path: Path) -> None:
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     except FileExistsError as error:
         raise StoreError(f"{url} exists already; name another file") from error
     except OSError as error:
         raise StoreError(f"cannot make {path}: {error.strerror}") from error
-    with open_store(url, writable=True) as store:
-        for batch in batches:
-            store.add(batch)
-        return store.count()
 
 
 def _space(source: Store) -> Space:

@@ -14,15 +14,15 @@ from ragshield.errors import InputError, UsageError
 from ragshield.files import read_text, writing
 
 _FORMAT = "ragshield-test-copies/1"
-_CHROMA_MARK = "ragshield-test-copies.json"
+_MARK = "ragshield-test-copies.json"
 
 
 def absolute(url: str) -> str:
     """The same store named from anywhere: relative paths made absolute."""
     scheme, _, place = url.partition(":")
-    if scheme == "chroma":
-        path, _, collection = place.rpartition("#")
-        return f"chroma:{_resolved(path)}#{collection}" if path else url
+    if scheme in ("chroma", "sqlite"):
+        path, _, name = place.rpartition("#")
+        return f"{scheme}:{_resolved(path)}#{name}" if path else url
     return f"jsonl:{_resolved(place)}" if scheme == "jsonl" and place else url
 
 
@@ -35,7 +35,7 @@ def is_marked(url: str) -> bool:
     if url.partition(":")[0] == "memory":
         return True
     file = _mark_file(url)
-    return file is not None and file.is_file() and absolute(url) in _marked(file)
+    return file is not None and file.is_file() and _place(url) in _marked(file)
 
 
 def mark(url: str) -> None:
@@ -49,7 +49,7 @@ def mark(url: str) -> None:
         raise UsageError(f"{url} cannot be marked as a test copy: only stores in files can")
     known = _marked(file) if file.is_file() else []
     with writing(file) as opened:
-        stores = sorted({*known, absolute(url)})
+        stores = sorted({*known, _place(url)})
         json.dump({"format": _FORMAT, "stores": stores}, opened, indent=1)
         opened.write("\n")
 
@@ -57,8 +57,16 @@ def mark(url: str) -> None:
 def _mark_file(url: str) -> Path | None:
     scheme, _, place = absolute(url).partition(":")
     if scheme == "chroma" and "#" in place:
-        return Path(place.rpartition("#")[0]) / _CHROMA_MARK
-    return Path(f"{place}.{_CHROMA_MARK}") if scheme == "jsonl" and place else None
+        return Path(place.rpartition("#")[0]) / _MARK
+    if scheme == "sqlite" and "#" in place:
+        return Path(f"{place.rpartition('#')[0]}.{_MARK}")
+    return Path(f"{place}.{_MARK}") if scheme == "jsonl" and place else None
+
+
+def _place(url: str) -> str:
+    """What a mark names: the store, however its columns are told apart."""
+    whole = absolute(url)
+    return whole.partition("?")[0] if whole.startswith("sqlite:") else whole
 
 
 def _marked(file: Path) -> list[str]:

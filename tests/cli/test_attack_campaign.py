@@ -12,6 +12,7 @@ from ragshield.cli.main import run
 from ragshield.plant import mark, state_of
 from ragshield.records import Batch, Passage
 from ragshield.stores.chroma import create_chroma
+from ragshield.stores.sqlite import create_sqlite
 from ragshield.stores.url import open_store
 
 ROWS = [
@@ -29,7 +30,7 @@ def targets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-@pytest.fixture(params=["chroma", "jsonl", "memory"])
+@pytest.fixture(params=["chroma", "jsonl", "memory", "sqlite"])
 def url(request, tmp_path: Path, word_encoder, monkeypatch: pytest.MonkeyPatch) -> str:
     """A store of two passages, not marked."""
     monkeypatch.setattr(
@@ -39,6 +40,9 @@ def url(request, tmp_path: Path, word_encoder, monkeypatch: pytest.MonkeyPatch) 
     if request.param == "chroma":
         create_chroma(tmp_path / "db", "docs", batch).close()
         return f"chroma:{tmp_path / 'db'}#docs"
+    if request.param == "sqlite":
+        create_sqlite(tmp_path / "docs.sqlite", "docs", batch).close()
+        return f"sqlite:{tmp_path / 'docs.sqlite'}#docs"
     if request.param == "jsonl":
         (tmp_path / "docs.jsonl").touch()
     place = tmp_path.name if request.param == "memory" else tmp_path / "docs.jsonl"
@@ -185,11 +189,10 @@ def test_an_encoder_of_another_width_is_refused(
     assert not (tmp_path / "naive.planted.json").exists()
 
 
-@pytest.mark.parametrize("kind", ["chroma", "jsonl"])
-def test_a_copy_is_marked_and_holds_the_same(
-    url: str, kind: str, targets: Path, tmp_path: Path, capsys
-) -> None:
-    copy = f"chroma:{tmp_path / 'copy'}#docs" if kind == "chroma" else "jsonl:copy.jsonl"
+@pytest.mark.parametrize(
+    "copy", ["chroma:copy#docs", "jsonl:copy.jsonl", "sqlite:copy.sqlite#docs"]
+)
+def test_a_copy_is_marked_and_holds_the_same(url: str, copy: str, targets: Path, capsys) -> None:
     assert attack("--store", url, "--copy-to", copy) == 0
     assert "Copied 2 passages" in said(capsys)
     with open_store(url) as old, open_store(copy) as new:
@@ -215,9 +218,9 @@ def test_a_moved_test_copy_is_no_test_copy_any_more(targets: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "target", ["memory:x", "chroma:db", "chroma+http://h:1#x", "docs", "jsonl:"]
+    "target", ["memory:x", "chroma:db", "chroma+http://h:1#x", "docs", "jsonl:", "sqlite:x.db"]
 )
 def test_a_copy_goes_to_a_new_file_or_folder_only(target: str, tmp_path: Path, capsys) -> None:
     (tmp_path / "docs.jsonl").write_text('{"id": "a", "text": "A.", "vector": [1.0]}\n')
     assert attack("--store", f"jsonl:{tmp_path / 'docs.jsonl'}", "--copy-to", target) == 2
-    assert "write chroma:PATH#COLLECTION or jsonl:FILE" in said(capsys)
+    assert "write chroma:PATH#COLLECTION, sqlite:FILE#TABLE or jsonl:FILE" in said(capsys)

@@ -31,6 +31,18 @@ def test_a_file_is_marked_beside_itself(tmp_path: Path) -> None:
     assert not is_marked(f"jsonl:{tmp_path / 'other.jsonl'}")
 
 
+def test_a_table_in_a_file_is_marked_whatever_its_columns_are_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    mark("sqlite:app.db#docs?text=body")
+    assert is_marked(f"sqlite:{tmp_path}/app.db#docs")
+    assert is_marked("sqlite:./app.db#docs?id=no")
+    assert not is_marked("sqlite:app.db#live")
+    assert not is_marked("sqlite:app.db")
+    assert not is_marked("sqlite:other.db#docs")
+
+
 def test_servers_cannot_be_marked_and_memory_need_not() -> None:
     with pytest.raises(UsageError, match="cannot be marked"):
         mark("chroma+http://localhost:8000#docs")
@@ -49,5 +61,6 @@ def test_urls_become_absolute_only_where_they_name_a_file(tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path)
     assert absolute("chroma:./db#docs") == f"chroma:{tmp_path}/db#docs"
     assert absolute("jsonl:d.jsonl") == f"jsonl:{tmp_path}/d.jsonl"
+    assert absolute("sqlite:a.db#t?id=no") == f"sqlite:{tmp_path}/a.db#t?id=no"
     for url in ("chroma+http://h:1#x", "memory:m", "jsonl:", "chroma:db"):
         assert absolute(url) == url

@@ -17,6 +17,7 @@ from ragshield.plant import clean_up, plant, read_manifest, state_of
 from ragshield.records import Batch, Passage
 from ragshield.stores.chroma import create_chroma
 from ragshield.stores.memory import MutableMemoryStore
+from ragshield.stores.sqlite import create_sqlite
 from ragshield.stores.url import open_store
 
 PASSAGES = tuple(Passage(f"p{i}", f"Text {i}.") for i in range(5))
@@ -156,6 +157,7 @@ from pathlib import Path
 import numpy as np
 import ragshield.plant.planting as planting
 from ragshield.records import Passage
+from ragshield.stores.sqlite import create_sqlite
 from ragshield.stores.url import open_store
 
 url, manifest, n, what = sys.argv[1:]
@@ -190,6 +192,9 @@ def filled(kind: str, folder: Path) -> str:
     if kind == "chroma":
         create_chroma(folder / "db", "docs", batch).close()
         return f"chroma:{folder / 'db'}#docs"
+    if kind == "sqlite":
+        create_sqlite(folder / "docs.sqlite", "docs", batch).close()
+        return f"sqlite:{folder / 'docs.sqlite'}#docs"
     (folder / "docs.jsonl").touch()
     with open_store(f"jsonl:{folder / 'docs.jsonl'}", writable=True) as store:
         store.add(batch)
@@ -198,7 +203,7 @@ def filled(kind: str, folder: Path) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("kind", "n_kills", "longest_s"), [("jsonl", 10, 0.25), ("chroma", 6, 0.8)]
+    ("kind", "n_kills", "longest_s"), [("jsonl", 10, 0.25), ("sqlite", 10, 0.1), ("chroma", 6, 0.8)]
 )
 def test_killed_at_any_point_a_clean_up_still_brings_the_store_back(
     kind: str, n_kills: int, longest_s: float, tmp_path: Path
