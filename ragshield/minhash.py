@@ -120,7 +120,7 @@ class NearIndex:
         self._n_perm = n_perm
         # Bands a little below the threshold: estimates of what is at it scatter both ways.
         below = max(0.05, threshold - 0.1)
-        self._lsh: MinHashLSH = MinHashLSH(below, n_perm, weights=(0.2, 0.8))
+        self._lsh: MinHashLSH = MinHashLSH(below, n_perm, params=_bands(below, n_perm))
         self._rows: dict[Hashable, NDArray[np.uint32]] = {}
 
     def __len__(self) -> int:
@@ -154,6 +154,15 @@ class NearIndex:
             if value >= self.threshold
         ]
         return sorted(found, key=lambda near: (-near.jaccard, str(near.name)))
+
+
+@lru_cache
+def _bands(threshold: float, n_perm: int) -> tuple[int, int]:
+    """How many bands of how many rows: 130 ms of integrals, the same for every index."""
+    from datasketch import MinHashLSH
+
+    chosen = MinHashLSH(threshold, n_perm, weights=(0.2, 0.8))
+    return chosen.b, chosen.r
 
 
 class _Scheme:

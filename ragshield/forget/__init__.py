@@ -14,7 +14,8 @@ from ragshield.forget.plan import (
     read_plan,
     write_plan,
 )
-from ragshield.forget.planning import plan_forget
+from ragshield.forget.planning import plan_forget, plan_requests
+from ragshield.forget.request import Request, asked
 from ragshield.forget.reverifying import Reverified, reverify
 from ragshield.forget.undoing import UndoResult, undo
 
@@ -28,13 +29,16 @@ __all__ = [
     "Kept",
     "Overlap",
     "PlanItem",
+    "Request",
     "Reverified",
     "SharedFact",
     "UndoResult",
     "apply_plan",
+    "asked",
     "finish",
     "overlaps",
     "plan_forget",
+    "plan_requests",
     "read_plan",
     "reverify",
     "undo",

@@ -39,7 +39,7 @@ class Target:
             None if request.subject is None else Mentions(request.subject, request.aliases)
         )
         self._statements = (
-            [Statement(text, closed.survey.rarity) for text in request.texts]
+            [Statement(text, closed.survey.overview.rarity) for text in request.texts]
             if request.scope == "fact"
             else []
         )

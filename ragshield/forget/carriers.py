@@ -12,15 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ragshield.forget.chosen import Why
-from ragshield.forget.documents import Key, keys_of, number_of, references_of
+from ragshield.forget.documents import Key, number_of
 from ragshield.forget.facts import Statement
 from ragshield.forget.features import Features
 from ragshield.forget.likeness import adds, alike, carried_over
 from ragshield.forget.plan import EXCERPT_CHARS, AtRisk
 from ragshield.forget.plan_records import Scope
+from ragshield.forget.reading import Looks, Part
 from ragshield.forget.seeds import Seeds
-from ragshield.forget.survey import Survey, unit_batches
-from ragshield.protocols import Store
+from ragshield.forget.survey import Overview, Survey
 from ragshield.records import Passage, Vectors
 
 N_AT_RISK = 10
@@ -75,7 +75,6 @@ class Carriers:
 
 
 def carriers(
-    store: Store,
     survey: Survey,
     seeds: Seeds,
     *,
@@ -83,11 +82,10 @@ def carriers(
     is_selected: Callable[[str], bool],
     statements: Sequence[Statement] = (),
     siblings_go: bool = True,
-) -> Carriers:
+) -> Looks[Carriers]:
     """Read a store once and compare every passage that is not selected with the seeds.
 
     Args:
-        store: what to read.
         survey: of this store.
         seeds: the target as known so far.
         scope: what is meant by it.
@@ -95,18 +93,8 @@ def carriers(
         statements: where the scope is a fact: a passage has to state one of them.
         siblings_go: whether further chunks of a seed's document are selected.
     """
-    reading = _Reading(survey, seeds, scope, statements, siblings_go)
-    for start, batch, unit in unit_batches(store):
-        features = [Features(passage.text) for passage in batch.passages]
-        if survey.dim is None:
-            unit = survey.rarity.rows(features)
-        similarity = _similarities(unit, seeds.unit)
-        if unit is not None and survey.dim is not None:
-            reading.measure(start, unit)
-        for i, passage in enumerate(batch.passages):
-            if not is_selected(passage.id):
-                row = None if similarity is None else similarity[i]
-                reading.look(passage, features[i], row)
+    reading = _Reading(survey.overview, seeds, scope, is_selected, statements, siblings_go)
+    yield reading
     return reading.finish()
 
 
@@ -122,14 +110,17 @@ class _Reading:
 
     def __init__(
         self,
-        survey: Survey,
+        overview: Overview,
         seeds: Seeds,
         scope: Scope,
+        is_selected: Callable[[str], bool],
         statements: Sequence[Statement],
         siblings_go: bool,
     ) -> None:
-        self._survey, self._seeds, self._scope = survey, seeds, scope
+        self._overview, self._seeds, self._scope = overview, seeds, scope
+        self._is_selected = is_selected
         self._statements, self._siblings_go = statements, siblings_go
+        self._parents = {key.value for key in seeds.keys if key.group == "parent"}
         self._found: list[tuple[Passage, Why]] = []
         self._parts: list[_Part] = []
         self._paraphrases: list[_Paraphrase] = []
@@ -137,30 +128,63 @@ class _Reading:
         self._group_sizes: Counter[Key] = Counter()
         self._run_counts = np.zeros(len(seeds.runs), dtype=np.int64)
         self._nearest: list[tuple[float, int, AtRisk]] = []
-        self._n = 0
-        self._usual = np.full(len(survey.sample), -1.0, dtype=np.float32)
-        self._floor = BY_WORDS if survey.dim is None else WITH_VECTORS
+        self._floor = BY_WORDS if overview.dim is None else WITH_VECTORS
 
-    def measure(self, start: int, unit: Vectors) -> None:
-        """Learn how near the nearest neighbours of the sample are."""
-        sample = self._survey.sample
-        if not len(sample) or sample.shape[1] != unit.shape[1]:
-            return
-        similarity = sample @ unit.T
-        for row, place in enumerate(self._survey.sample_at):
-            if start <= place < start + len(unit):
-                similarity[row, place - start] = -1.0
-        np.maximum(self._usual, similarity.max(axis=1), out=self._usual)
+    def see(self, part: Part) -> None:
+        """Compare the passages of a part with the target."""
+        if self._overview.dim is None:
+            similarity = _similarities(part.by_words(self._overview.rarity), self._seeds.unit)
+        else:
+            self._overview.measure(part)
+            similarity = _similarities(part.unit, self._seeds.unit)
+        top = None if similarity is None else similarity.max(axis=1)
+        related = self._touched(part, top)
+        rows = related
+        if top is not None:
+            # Of the others it is enough to know which are nearest.
+            least = self._nearest[0][0] if len(self._nearest) == _MOST_AT_RISK else 0.0
+            rows = np.union1d(related, np.flatnonzero(top >= least))
+        touched = set(related.tolist())
+        for i in rows.tolist():
+            passage = part.batch.passages[i]
+            if self._is_selected(passage.id):
+                continue
+            if i in touched and self._look(part, i):
+                continue
+            if similarity is not None:
+                if i in touched:
+                    self._by_vector(passage, part.features[i], similarity[i])
+                self._note_nearest(passage, similarity[i], part.start + i)
 
-    def look(self, passage: Passage, text: Features, similarity: Vectors | None) -> None:
-        """Compare one passage with the target."""
-        self._n += 1
+    def _touched(self, part: Part, top: Vectors | None) -> NDArray[np.int64]:
+        """The passages that share anything at all with the target, in order."""
+        if self._statements:
+            return np.arange(len(part))
+        seeds = self._seeds
+        shared = part.pairs.shared(seeds.pairs)
+        touched = (part.runs.shared(seeds.runs) > 0) | ((shared > 0) & (5 * shared >= part.pairs.n))
+        if top is not None:
+            touched |= top >= self._floor
+        for text in seeds.by_text.keys() & part.with_text.keys():
+            touched[part.with_text[text]] = True
+        for key in seeds.keys.keys() & part.with_key.keys():
+            touched[part.with_key[key]] = True
+        names = seeds.ids | self._parents
+        for name in names & part.row_of.keys():
+            touched[part.row_of[name]] = True
+        for name in names & part.naming.keys():
+            touched[part.naming[name]] = True
+        return np.flatnonzero(touched)
+
+    def _look(self, part: Part, i: int) -> bool:
+        """Compare one passage with the target, but for its vector; whether it surely carries it."""
+        passage, text = part.batch.passages[i], part.features[i]
         certain = self._by_words(passage, text)
         if certain is not None:
             self._take(passage, text, certain)
             if certain.selected:
-                return
-        self._by_ledger(passage, text)
+                return True
+        self._by_ledger(part, i)
         for statement in self._statements:
             stated = statement.stated(text)
             if stated is not None:
@@ -171,8 +195,7 @@ class _Reading:
                 )
                 self._found.append((passage, why))
         self._by_runs(passage, text)
-        if similarity is not None:
-            self._by_vector(passage, text, similarity)
+        return False
 
     def finish(self) -> Carriers:
         """Decide what had to wait for the whole store."""
@@ -180,7 +203,7 @@ class _Reading:
         for part in self._parts:
             self._decide_part(part)
         for passage, key, why in self._siblings:
-            many = self._group_sizes[key] > max(50, self._survey.n // 4)
+            many = self._group_sizes[key] > max(50, self._overview.n // 4)
             if many:
                 how = f"{why.reason}, of which there are {self._group_sizes[key]}"
                 why = Why(False, 0.5, how, why.related_to)
@@ -221,22 +244,22 @@ class _Reading:
                 return Why(why.selected, why.confidence, why.reason, self._related(seed))
         return None
 
-    def _by_ledger(self, passage: Passage, text: Features) -> None:
+    def _by_ledger(self, part: Part, i: int) -> None:
         """Chunks of one document, records made from a selected passage, and its parent."""
         seeds, document = self._seeds, self._scope == "document"
+        passage, text, parents = part.batch.passages[i], part.features[i], self._parents
         if passage.id in seeds.ids:
             # Ids such as "1" may mean something else in another collection.
             self._found.append((passage, Why(False, 0.6, "has the id of a selected passage")))
-        for key in keys_of(passage):
+        for key in part.keys[i]:
             self._group_sizes[key] += 1
             seed = seeds.keys.get(key)
             if seed is not None:
                 self._sibling(passage, text, key, seed)
-        parents = {key.value for key in seeds.keys if key.group == "parent"}
         if passage.id in parents:
             why = Why(document, 0.95 if document else 0.7, "is the parent of a selected passage")
             self._found.append((passage, why))
-        for reference in references_of(passage):
+        for reference in part.references[i]:
             named = [x for x in reference.values if x in seeds.ids or x in parents]
             if not named:
                 continue
@@ -282,7 +305,7 @@ class _Reading:
     def _decide_part(self, part: _Part) -> None:
         """Cut from the target, or holding a whole text of it, boilerplate aside."""
         # What a hundredth of the store says is a heading or a phrase, and nobody's text.
-        usual = self._run_counts > max(20, self._survey.n // 100)
+        usual = self._run_counts > max(20, self._overview.n // 100)
         places = part.places[~usual[part.places]]
         n_usual = len(part.places) - len(places)
         if len(places) < _FEW_RUNS:
@@ -328,6 +351,10 @@ class _Reading:
                     near = _Paraphrase(passage, float(similarity[seed]), confidence, seed)
                     self._paraphrases.append(near)
                     break
+
+    def _note_nearest(self, passage: Passage, similarity: Vectors, place: int) -> None:
+        best = int(similarity.argmax())
+        top = float(similarity[best])
         if top > 0 and self._related(best):
             near_one = AtRisk(
                 passage_id=passage.id,
@@ -335,7 +362,7 @@ class _Reading:
                 near=self._related(best)[0],
                 text=passage.text[:EXCERPT_CHARS],
             )
-            entry = (top, -self._n, near_one)
+            entry = (top, -place, near_one)
             if len(self._nearest) < _MOST_AT_RISK:
                 heapq.heappush(self._nearest, entry)
             elif entry[:2] > self._nearest[0][:2]:
@@ -346,8 +373,8 @@ class _Reading:
 
     def _cut(self) -> tuple[float, float | None]:
         """Similarity from which two passages may say the same in this store."""
-        measured = self._usual[self._usual > -1.0].astype(np.float64)
-        if self._survey.dim is None or len(measured) < _MIN_STORE:
+        measured = self._overview.usual[self._overview.usual > -1.0].astype(np.float64)
+        if self._overview.dim is None or len(measured) < _MIN_STORE:
             return self._floor, None
         median = float(np.median(measured))
         spread = max(0.03, (median - float(np.quantile(measured, 0.25))) / 0.6745)

@@ -13,6 +13,7 @@ from ragshield.forget.exceptions import Exceptions
 from ragshield.forget.facts import Statement
 from ragshield.forget.features import Features
 from ragshield.forget.plan_records import AtRisk, Kept, SharedFact
+from ragshield.forget.reading import Looks
 from ragshield.forget.request import Request
 from ragshield.forget.seeds import Seed, Seeds, seeds_of
 from ragshield.forget.shared import shared_facts
@@ -54,39 +55,36 @@ def closed(
     store: Store,
     request: Request,
     *,
-    survey: Survey | None = None,
+    survey: Survey,
     beyond: Seeds | None = None,
     encoder: Encoder | None = None,
-) -> Closed:
+) -> Looks[Closed]:
     """Find what carries the target in a collection.
 
     Args:
         store: the collection.
         request: what is to be forgotten.
-        survey: its first reading, if it has been done.
+        survey: its first reading.
         beyond: selected passages of another collection of the same store.
         encoder: gives texts of the request a vector, for paraphrases of them.
 
     Raises:
-        StoreError: the collection is empty.
-        InputError: it holds vectors of different widths.
+        StoreError: the collection cannot be read.
     """
-    if survey is None:
-        survey = Survey(request)
-        survey.read(store)
+    overview = survey.overview
     names = () if request.subject is None else (request.subject, *request.aliases)
     without = frozenset(word for name in names for word in words(name))
     statements = (
-        [Statement(text, survey.rarity) for text in request.texts]
+        [Statement(text, overview.rarity) for text in request.texts]
         if request.scope == "fact"
         else []
     )
     chosen = survey.chosen
-    exceptions = Exceptions(request, survey.rarity)
+    exceptions = Exceptions(request, overview.rarity)
     direct = frozenset(chosen.ids(selected=True))
     exceptions.settle(store, chosen)
     given = _given(request, survey, encoder)
-    lexical = survey.rarity if survey.dim is None else None
+    lexical = overview.rarity if overview.dim is None else None
     done: set[str] = set()
     near: dict[str, AtRisk] = {}
     last = Carriers()
@@ -99,8 +97,7 @@ def closed(
             seeds = _joined([seeds, *extra], survey, without)
         if not len(seeds) and not (statements and round_ == 0):
             break
-        last = carriers(
-            store,
+        last = yield from carriers(
             survey,
             seeds,
             scope=request.scope,
@@ -125,7 +122,7 @@ def closed(
     shared: tuple[SharedFact, ...] = ()
     n_shared = 0
     if request.scope == "document" and len(seeds):
-        shared, n_shared = shared_facts(store, seeds, chosen, survey.rarity, request.shared)
+        shared, n_shared = yield from shared_facts(seeds, chosen, overview.rarity, request.shared)
     elif request.scope == "fact":
         _share_of_statement(request, chosen, seeds)
     stay = {kept.passage_id for kept in exceptions.kept}
@@ -151,8 +148,8 @@ def _given(request: Request, survey: Survey, encoder: Encoder | None) -> Seeds |
         return None
     seeds = [Seed(Passage("", text), Features(text), direct=True) for text in request.texts]
     unit: Vectors = np.zeros((len(seeds), 0), dtype=np.float32)
-    if survey.dim is None:
-        unit = survey.rarity.rows([seed.features for seed in seeds])
+    if survey.overview.dim is None:
+        unit = survey.overview.rarity.rows([seed.features for seed in seeds])
     elif encoder is not None:
         unit = encoder.encode([seed.passage.text for seed in seeds])
     return Seeds(seeds, unit)
@@ -162,7 +159,7 @@ def _joined(parts: Sequence[Seeds], survey: Survey, without: frozenset[str]) -> 
     """Several seeds as one; vectors of another width than the store's count as none."""
     if len(parts) == 1:
         return parts[0]
-    width = survey.dim or 512
+    width = survey.overview.dim or 512
     rows = [
         part.unit if part.unit.shape[1] == width else np.zeros((len(part), width), dtype=np.float32)
         for part in parts
@@ -184,12 +181,12 @@ def _share_of_statement(request: Request, chosen: Chosen, seeds: Seeds) -> None:
 
 def _notes(survey: Survey, last: Carriers, *, grows: bool) -> tuple[str, ...]:
     notes = []
-    if survey.dim is None:
+    if survey.overview.dim is None:
         notes.append("the store has no vectors: paraphrases were looked for by their words")
-    elif survey.n_unusable:
+    elif survey.overview.n_unusable:
         notes.append(
-            f"{survey.n_unusable} passages have no usable vector: of those, only copies were "
-            "looked for"
+            f"{survey.overview.n_unusable} passages have no usable vector: of those, only copies "
+            "were looked for"
         )
     if last.usual is not None:
         notes.append(

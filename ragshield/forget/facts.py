@@ -98,6 +98,11 @@ class Facts:
             if fact.about and fact.about not in self._names:
                 self._names[fact.about] = Mentions(fact.about)
 
+    @property
+    def words(self) -> frozenset[str]:
+        """A text with none of them neither states a fact nor mentions whom one is about."""
+        return frozenset(self._by_word) | {words(name)[-1] for name in self._names}
+
     def stated(self, text: Features) -> tuple[list[int], list[int]]:
         """Numbers of the facts that a text states; and of those whose value alone it holds.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from ragshield import registry
 from ragshield.errors import RagshieldError, StoreError, UsageError
@@ -12,9 +12,11 @@ from ragshield.forget.artefacts import Place, find
 from ragshield.forget.closing import Closed, closed
 from ragshield.forget.plan import Elsewhere, ForgetPlan, PlanItem
 from ragshield.forget.plan_records import Artefact, Scope, Shared
+from ragshield.forget.reading import Looks, numbered, together
 from ragshield.forget.request import Request, asked
+from ragshield.forget.seeds import Seeds
 from ragshield.forget.siblings import siblings
-from ragshield.forget.survey import Survey
+from ragshield.forget.survey import Overview, Survey
 from ragshield.protocols import Cost, Encoder, Recipe, Store
 from ragshield.records import Spec
 from ragshield.stores.passwords import without_password
@@ -86,23 +88,107 @@ def plan_forget(
         scope=scope,
         shared=shared,
     )
-    survey = Survey(request)
-    survey.read(store)
+    (made,) = plan_requests(
+        store,
+        [request],
+        also=also,
+        elsewhere=elsewhere,
+        encoder=encoder,
+        allow_large=allow_large,
+        skip_unknown=skip_unknown,
+    )
+    return made
+
+
+def plan_requests(
+    store: Store,
+    requests: Sequence[Request],
+    *,
+    also: Sequence[Place] = (),
+    elsewhere: bool = True,
+    encoder: Encoder | None = None,
+    allow_large: bool = False,
+    skip_unknown: bool = False,
+) -> list[ForgetPlan]:
+    """Plan many requests with as few readings of the store as the longest of them needs.
+
+    Each plan is the one that `plan_forget` makes of the request alone; `overlaps` says
+    where two get in each other's way.
+
+    Args:
+        store: an open store; only read.
+        requests: each from `asked`.
+        also: see `plan_forget`, as all that follows.
+        elsewhere: look into the other collections of the same store, too.
+        encoder: the one that filled the store.
+        allow_large: allow a plan that would delete more than half of the store.
+        skip_unknown: leave out ids that the store does not hold, instead of refusing.
+
+    Raises:
+        UsageError: nothing matches a request, or more than half of the store would go.
+        InputError: an id that the store does not hold; a malformed artefact.
+        StoreError: the store is empty.
+    """
+    overview = Overview(store)
+    jobs = [_looked(store, r, overview, encoder, skip_unknown=skip_unknown) for r in requests]
+    looked = together(store, jobs)
+    others: Sequence[_Others] = [((), ()) for _ in requests]
+    if elsewhere:
+        others = _elsewhere(store.url, requests, [here for here, _ in looked], encoder)
+    plans = []
+    for i, (request, (here, unknown), there) in enumerate(
+        zip(requests, looked, others, strict=True)
+    ):
+        try:
+            plans.append(_plan(store, request, here, unknown, there, also, allow_large))
+        except RagshieldError as error:
+            raise numbered(error, i, len(requests)) from error
+    return plans
+
+
+_Others: TypeAlias = tuple[tuple[Elsewhere, ...], tuple[str, ...]]
+
+
+def _looked(
+    store: Store,
+    request: Request,
+    overview: Overview,
+    encoder: Encoder | None,
+    *,
+    skip_unknown: bool = False,
+    beyond: Seeds | None = None,
+) -> Looks[tuple[Closed, tuple[str, ...]]]:
+    """What a collection holds, and ids that it does not."""
+    survey = Survey(request, overview)
+    yield survey
+    survey.settle()
     unknown = survey.unknown_ids(store, skip=skip_unknown)
-    here = closed(store, request, survey=survey, encoder=encoder)
+    here = yield from closed(store, request, survey=survey, beyond=beyond, encoder=encoder)
+    return here, unknown
+
+
+def _plan(
+    store: Store,
+    request: Request,
+    here: Closed,
+    unknown: tuple[str, ...],
+    there: _Others,
+    also: Sequence[Place],
+    allow_large: bool,
+) -> ForgetPlan:
+    others, said = there
     notes = [f"assumed, because it was not said: {what}" for what in request.assumed]
     notes += here.notes
     if here.n_shared > len(here.shared):
         notes.append(f"{here.n_shared - len(here.shared)} more shared facts are not listed")
-    others, said = _elsewhere(store.url, request, here, encoder) if elsewhere else ((), ())
     notes += said
     artefacts = find(also, request, here)
     items = here.chosen.items()
     _refuse_nothing(store, request, items, others, artefacts)
-    n_selected = sum(item.selected for item in items)
-    if not allow_large and 2 * n_selected > survey.n:
+    n_selected, n = sum(item.selected for item in items), here.survey.overview.n
+    if not allow_large and 2 * n_selected > n:
         raise UsageError(
-            f"the plan would delete {n_selected} of {survey.n} passages, more than half of the "
+            f"the plan would delete {n_selected} of {n} passages, more than half of the "
             "store; allow a large plan if that is meant (--allow-large)"
         )
     cost, problem = _cost(store.url, n_selected)
@@ -113,7 +199,7 @@ def plan_forget(
         aliases=request.aliases,
         ids=request.ids,
         unknown_ids=unknown,
-        n_passages=survey.n,
+        n_passages=n,
         items=items,
         at_risk=here.at_risk,
         scope=request.scope,
@@ -129,27 +215,34 @@ def plan_forget(
 
 
 def _elsewhere(
-    url: str, request: Request, here: Closed, encoder: Encoder | None
-) -> tuple[tuple[Elsewhere, ...], tuple[str, ...]]:
-    """What other collections of the store hold, and what could not be looked into."""
-    found, notes = [], []
+    url: str, requests: Sequence[Request], looked: Sequence[Closed], encoder: Encoder | None
+) -> list[_Others]:
+    """For each request what other collections hold, and what could not be looked into."""
+    found: list[list[Elsewhere]] = [[] for _ in requests]
+    notes = []
     try:
         others = siblings(url)
     except StoreError as error:
-        return (), (f"other collections were not looked into: {error}",)
+        others = ()
+        notes.append(f"other collections were not looked into: {error}")
     for other in others:
         try:
             with open_store(other) as store:
                 if not store.count():
                     continue
-                there = closed(store, request.for_others(), beyond=here.seeds, encoder=encoder)
+                overview = Overview(store)
+                jobs = [
+                    _looked(store, request.for_others(), overview, encoder, beyond=here.seeds)
+                    for request, here in zip(requests, looked, strict=True)
+                ]
+                there = together(store, jobs)
         except RagshieldError as error:
             notes.append(f"{other} was not looked into: {error}")
             continue
-        items = there.chosen.items()
-        if items:
-            found.append(Elsewhere(without_password(other), there.survey.n, items))
-    return tuple(found), tuple(notes)
+        for one, (closure, _) in zip(found, there, strict=True):
+            if items := closure.chosen.items():
+                one.append(Elsewhere(without_password(other), overview.n, items))
+    return [(tuple(one), tuple(notes)) for one in found]
 
 
 def _refuse_nothing(

@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from ragshield.forget.chosen import Chosen, Why
 from ragshield.forget.documents import Key, keys_of
 from ragshield.forget.facts import Fact, Facts, about, facts_of
-from ragshield.forget.features import Features, Rarity
+from ragshield.forget.features import Rarity
 from ragshield.forget.plan_records import Shared, SharedFact
+from ragshield.forget.reading import Looks, Part
 from ragshield.forget.seeds import Seed, Seeds
-from ragshield.forget.survey import unit_batches
-from ragshield.protocols import Store
 from ragshield.records import Passage
 
 N_LISTED = 20
@@ -21,15 +20,14 @@ MOST_FACTS = 5_000
 
 
 def shared_facts(
-    store: Store, seeds: Seeds, chosen: Chosen, rarity: Rarity, shared: Shared
-) -> tuple[tuple[SharedFact, ...], int]:
+    seeds: Seeds, chosen: Chosen, rarity: Rarity, shared: Shared
+) -> Looks[tuple[tuple[SharedFact, ...], int]]:
     """Read a store once more for facts of the seeds in passages that stay.
 
     With `report` such passages are put on the review list, with `forget` selected where
     the fact is about somebody, else put there too.
 
     Args:
-        store: what to read.
         seeds: the passages that would go.
         chosen: what has been chosen; passages may be added.
         rarity: of words in the store.
@@ -39,50 +37,71 @@ def shared_facts(
         The facts, most widely shared first, at most `MOST_FACTS`, and how many there are.
     """
     facts = Facts(_facts(seeds.seeds), rarity)
-    also: dict[int, list[str]] = defaultdict(list)
-    n_also: dict[int, int] = defaultdict(int)
+    if not facts.facts:
+        return (), 0
+    reading = _Reading(facts, chosen, shared)
+    yield reading
+    return reading.finish()
 
-    def note(passage: Passage, stated: Sequence[int]) -> None:
-        for number in stated:
-            n_also[number] += 1
-            if len(also[number]) < N_LISTED:
-                also[number].append(passage.id)
-        if stated and shared != "keep":
-            chosen.take(passage, _why(facts, stated, shared))
 
-    named: dict[Key, set[str]] = defaultdict(set)
-    waiting: list[tuple[Passage, tuple[Key, ...], list[int]]] = []
-    for _, batch, _ in unit_batches(store):
-        for passage in batch.passages:
-            if chosen.is_selected(passage.id):
+class _Reading:
+    """What is held while a store is read."""
+
+    def __init__(self, facts: Facts, chosen: Chosen, shared: Shared) -> None:
+        self._facts, self._chosen, self._shared = facts, chosen, shared
+        self._words = facts.words
+        self._also: dict[int, list[str]] = defaultdict(list)
+        self._n_also: dict[int, int] = defaultdict(int)
+        self._named: dict[Key, set[str]] = defaultdict(set)
+        self._waiting: list[tuple[Passage, tuple[Key, ...], list[int]]] = []
+
+    def see(self, part: Part) -> None:
+        """Look for the facts in the passages of a part."""
+        facts = self._facts
+        there = self._words & part.with_word.keys()
+        for i in sorted({i for word in there for i in part.with_word[word]}):
+            passage, text, keys = part.batch.passages[i], part.features[i], part.keys[i]
+            if self._chosen.is_selected(passage.id):
                 continue
-            text, keys = Features(passage.text), keys_of(passage)
             whole, values = facts.stated(text)
-            note(passage, whole)
+            self._note(passage, whole)
             for key in keys:
-                named[key] |= facts.mentioned(text)
+                self._named[key] |= facts.mentioned(text)
             if values and keys:
-                waiting.append((passage, keys, values))
-    for passage, keys, values in waiting:
-        # Another chunk of its document says whom "he" is.
-        about_whom: set[str] = set().union(*(named[key] for key in keys))
-        note(passage, [number for number in values if facts.facts[number].about in about_whom])
-    for number, ids in list(also.items()):
-        # Taken in after it was counted: with `forget` it is no longer outside.
-        also[number] = [x for x in ids if not chosen.is_selected(x)] or ids
-    order = sorted(n_also, key=lambda number: (-n_also[number], number))
-    listed = tuple(
-        SharedFact(
-            text=facts.facts[number].text[:300],
-            about=facts.facts[number].about,
-            value=facts.facts[number].value,
-            stated_in=facts.facts[number].stated_in,
-            also_in=tuple(also[number]),
-            n_also=n_also[number],
+                self._waiting.append((passage, keys, values))
+
+    def finish(self) -> tuple[tuple[SharedFact, ...], int]:
+        """The facts, and how many there are."""
+        facts, also, n_also = self._facts, self._also, self._n_also
+        for passage, keys, values in self._waiting:
+            # Another chunk of its document says whom "he" is.
+            about_whom: set[str] = set().union(*(self._named[key] for key in keys))
+            stated = [number for number in values if facts.facts[number].about in about_whom]
+            self._note(passage, stated)
+        for number, ids in list(also.items()):
+            # Taken in after it was counted: with `forget` it is no longer outside.
+            also[number] = [x for x in ids if not self._chosen.is_selected(x)] or ids
+        order = sorted(n_also, key=lambda number: (-n_also[number], number))
+        listed = tuple(
+            SharedFact(
+                text=facts.facts[number].text[:300],
+                about=facts.facts[number].about,
+                value=facts.facts[number].value,
+                stated_in=facts.facts[number].stated_in,
+                also_in=tuple(also[number]),
+                n_also=n_also[number],
+            )
+            for number in order[:MOST_FACTS]
         )
-        for number in order[:MOST_FACTS]
-    )
-    return listed, len(order)
+        return listed, len(order)
+
+    def _note(self, passage: Passage, stated: Sequence[int]) -> None:
+        for number in stated:
+            self._n_also[number] += 1
+            if len(self._also[number]) < N_LISTED:
+                self._also[number].append(passage.id)
+        if stated and self._shared != "keep":
+            self._chosen.take(passage, _why(self._facts, stated, self._shared))
 
 
 def _facts(seeds: Sequence[Seed]) -> list[Fact]:

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 import numpy as np
 
 from ragshield.errors import InputError, StoreError
 from ragshield.forget.chosen import Chosen, Why
 from ragshield.forget.documents import Key, is_document, keys_of, names_in_meta
-from ragshield.forget.features import Features, Rarity
+from ragshield.forget.features import Rarity
 from ragshield.forget.mentions import CERTAIN, Mention, Mentions
 from ragshield.forget.plan import listed
+from ragshield.forget.reading import Part
 from ragshield.forget.request import Request
 from ragshield.forget.where import Where
 from ragshield.protocols import Store
-from ragshield.records import Batch, Passage, Vectors
-from ragshield.snapshot.layout import usable_unit
+from ragshield.records import Passage, Vectors
 
 SAMPLED = 1_000
 """Passages whose nearest neighbours are looked for, to learn what is usual."""
 
-_BATCH = 1_000
 
-
-class Survey:
-    """One reading from beginning to end. Holds counts and what was chosen, not the store.
+class Overview:
+    """What is usual in a store, whatever is looked for. Holds counts and a sample.
 
     Attributes:
         n: passages read.
@@ -34,54 +32,110 @@ class Survey:
         rarity: how rare its words are.
         sample: (m, dim) unit rows of evenly spaced passages; (0, 0) without vectors.
         sample_at: at which place in the reading each of them was.
+        usual: (m,) similarity of each to its nearest neighbour in the store; -1 until
+            that was measured.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._url = store.url
+        self._step = max(1, max(1, store.count()) // SAMPLED)
+        self._rows: list[Vectors] = []
+        self.n = self.n_unusable = 0
+        self.dim: int | None = None
+        self.rarity = Rarity()
+        self.sample: Vectors = np.zeros((0, 0), dtype=np.float32)
+        self.sample_at: list[int] = []
+        self.usual: Vectors = np.zeros(0, dtype=np.float32)
+        self._n_measured = 0
+
+    def see(self, part: Part) -> None:
+        """Count the words of a part, and take its share of the sample."""
+        if part.start < self.n:  # another request has shown it
+            return
+        for i, text in enumerate(part.features):
+            self.rarity.note(text.vocabulary)
+            if (part.start + i) % self._step == 0 and len(self.sample_at) < SAMPLED:
+                self.sample_at.append(part.start + i)
+                if part.unit is not None:
+                    self._rows.append(part.unit[i : i + 1])
+        self.n += len(part)
+        if part.unit is not None:
+            self.dim = part.unit.shape[1]
+            self.n_unusable += int((~part.unit.any(axis=1)).sum())
+
+    def settle(self) -> None:
+        """Once the whole store was seen.
+
+        Raises:
+            StoreError: it is empty.
+        """
+        if not self.n:
+            raise StoreError(f"{self._url} is empty: there is nothing to forget")
+        if self._rows and len(self._rows) == len(self.sample_at):
+            self.sample = np.vstack(self._rows)
+        self._rows = []
+        self.usual = np.full(len(self.sample), -1.0, dtype=np.float32)
+
+    def measure(self, part: Part) -> None:
+        """Learn in the second reading how near the nearest neighbours of the sample are."""
+        unit = part.unit
+        if unit is None or not len(self.sample) or self.sample.shape[1] != unit.shape[1]:
+            return
+        if part.start < self._n_measured:  # in an earlier reading, or by another request
+            return
+        self._n_measured = part.start + len(part)
+        similarity = self.sample @ unit.T
+        for row, place in enumerate(self.sample_at):
+            if part.start <= place < part.start + len(unit):
+                similarity[row, place - part.start] = -1.0
+        np.maximum(self.usual, similarity.max(axis=1), out=self.usual)
+
+
+class Survey:
+    """The first reading for one request: what it names directly.
+
+    Attributes:
+        request: what is to be forgotten.
+        overview: of the store; requests that are planned together share it.
         chosen: what the request names directly.
         found_ids: ids asked for that are there.
     """
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, overview: Overview) -> None:
         self.request = request
+        self.overview = overview
         self.mentions = (
             None if request.subject is None else Mentions(request.subject, request.aliases)
         )
         self._where = None if request.where is None else Where(request.where)
         self._ids = frozenset(request.ids)
-        self.n = self.n_unusable = 0
-        self.dim: int | None = None
-        self.rarity = Rarity()
         self.chosen = Chosen()
         self.found_ids: set[str] = set()
-        self.sample: Vectors = np.zeros((0, 0), dtype=np.float32)
-        self.sample_at: list[int] = []
         self._last_names: list[tuple[Passage, tuple[Key, ...], Mention]] = []
         self._certain_keys: set[Key] = set()
 
-    def read(self, store: Store) -> None:
-        """Read the store.
+    def see(self, part: Part) -> None:
+        """Judge the passages of a part."""
+        self.overview.see(part)
+        rows: Iterable[int] = range(len(part))
+        if self._where is None and self.request.document is None and self.mentions is None:
+            rows = sorted(part.row_of[x] for x in self._ids & part.row_of.keys())
+        for i in rows:
+            self._judge(part.batch.passages[i])
+
+    def settle(self) -> None:
+        """Once the whole store was seen.
 
         Raises:
             StoreError: it is empty.
-            InputError: it holds vectors of different widths.
         """
-        total = max(1, store.count())
-        step = max(1, total // SAMPLED)
-        rows: list[Vectors] = []
-        for start, batch, unit in unit_batches(store):
-            for i, passage in enumerate(batch.passages):
-                self.rarity.note(Features(passage.text).vocabulary)
-                self._judge(passage)
-                if (start + i) % step == 0 and len(self.sample_at) < SAMPLED:
-                    self.sample_at.append(start + i)
-                    if unit is not None:
-                        rows.append(unit[i : i + 1])
-            self.n += len(batch)
-            if unit is not None:
-                self.dim = unit.shape[1]
-                self.n_unusable += int((~unit.any(axis=1)).sum())
-        if not self.n:
-            raise StoreError(f"{store.url} is empty: there is nothing to forget")
-        if rows and len(rows) == len(self.sample_at):
-            self.sample = np.vstack(rows)
-        self._settle_last_names()
+        self.overview.settle()
+        for passage, keys, mention in self._last_names:
+            # A last name alone is certain in a document that has the whole name, too.
+            if self._certain_keys & set(keys):
+                how = f"{mention.how}, in a document that has the whole name"
+                self.chosen.take(passage, Why(True, CERTAIN, how))
+        self._last_names.clear()
 
     def unknown_ids(self, store: Store, *, skip: bool) -> tuple[str, ...]:
         """Ids asked for that are not there.
@@ -125,31 +179,3 @@ class Survey:
             self.chosen.take(passage, Why(False, mention.confidence, mention.how))
             if mention.confidence >= 0.5 and (keys := keys_of(passage)):
                 self._last_names.append((passage, keys, mention))
-
-    def _settle_last_names(self) -> None:
-        """A last name alone is certain in a document that has the whole name, too."""
-        for passage, keys, mention in self._last_names:
-            if self._certain_keys & set(keys):
-                how = f"{mention.how}, in a document that has the whole name"
-                self.chosen.take(passage, Why(True, CERTAIN, how))
-        self._last_names.clear()
-
-
-def unit_batches(store: Store) -> Iterator[tuple[int, Batch, Vectors | None]]:
-    """The store in batches: place of the first passage, the batch, its unit rows.
-
-    A row without a usable vector is all zeros; None for a batch without vectors.
-
-    Raises:
-        InputError: vectors of different widths.
-    """
-    start, widths = 0, set()
-    for batch in store.batches(_BATCH):
-        unit = None
-        if batch.vectors is not None:
-            widths.add(batch.vectors.shape[1])
-            if len(widths) > 1:
-                raise InputError(f"{store.url} holds vectors of different widths: {sorted(widths)}")
-            unit = usable_unit(batch.vectors)
-        yield start, batch, unit
-        start += len(batch)
