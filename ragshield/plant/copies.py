@@ -49,8 +49,8 @@ def copy_store(source: Store, url: str, *, advance: Callable[[int], None] | None
             n_copied = store.count()
     elif scheme == "sqlite" and path and collection and "?" not in collection:
         _new_file(url, Path(path).expanduser())
-        with create_sqlite(path, collection, read()) as store:
-            n_copied = store.count()
+        with create_sqlite(path, collection, read()) as table:
+            n_copied = table.count()
     elif scheme == "jsonl" and place:
         _new_file(url, Path(place).expanduser())
         with open_store(url, writable=True) as lines:
