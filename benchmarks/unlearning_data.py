@@ -85,6 +85,7 @@ def _world() -> World:
 class _Builder:
     def __init__(self, world: World, draw: np.random.Generator) -> None:
         self.world, self.draw = world, draw
+        self.forgotten: set[tuple[str, str]] = set()
         self.facts: dict[str, dict[str, str]] = {name: {} for name in world.kinds}
         for fact in world.facts:
             self.facts[fact.entity][fact.relation] = fact.value
@@ -100,6 +101,7 @@ class _Builder:
         chosen = self._subjects(2 * n_each)
         concepts, subjects = chosen[::2], chosen[1::2]
         asked_for = {s: str(self.draw.choice(sorted(self.facts[s]))) for s in subjects}
+        self.forgotten = set(asked_for.items())
         gone = set(concepts)
         beside = [n for n in self.world.kinds if n not in gone]
         targets, direct, listed, unlisted, same = [], [], [], [], []
@@ -121,7 +123,9 @@ class _Builder:
             listed += near
             unlisted += more
             same += own
-        taken = {a.question for a in (*direct, *listed, *unlisted, *same)}
+        taken = {a.question for a in (*direct, *listed, *unlisted, *same)} | {
+            form.format(subject=name) for name, r in self.forgotten for form in self._forms(name, r)
+        }
         every = [
             Asked(q.text, q.answers, -1)
             for q in self.world.questions
@@ -217,7 +221,8 @@ class _Builder:
 
     def _may_ask(self, name: str, relation: str, gone: set[str]) -> bool:
         """Whether the right answer names nobody who is to be forgotten."""
-        return not any(_names(self.facts[name][relation], other) for other in gone)
+        named = any(_names(self.facts[name][relation], other) for other in gone)
+        return not named and (name, relation) not in self.forgotten
 
     def _some(self, name: str, n: int) -> list[str]:
         names = sorted(self.facts[name])

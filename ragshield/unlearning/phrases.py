@@ -26,7 +26,7 @@ _WRITTEN = re.compile(
 )
 _QUOTED = re.compile(r"[\"\u201c\u201d\u00ab]([^\"\u201c\u201d\u00bb]{3,80})[\"\u201c\u201d\u00bb]")
 _TOKEN = re.compile(r"[\w'\u2019-]+|[^\w\s]")
-_LITTLE = frozenset("of the and de la von van".split())
+_LITTLE = frozenset("of the and & de la von van".split())
 _NUMBER = re.compile(r"\d[\d.,/-]*\d|\d")
 _TITLE = re.compile(r"\b(?:Dr|Prof|Mr|Mrs|Ms|St|Sr|Jr|Mt|No|vs|Rev|Hon|Gen|Col|Capt|Lt|Sgt)\.$")
 _COUNTS = (

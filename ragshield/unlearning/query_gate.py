@@ -20,6 +20,7 @@ from ragshield.unlearning.recognising import QUOTED, Recogniser, Strength
 _MOST_PARTS = 48
 _TURNS = 6
 _POINTS = 4
+_NAMED = 2
 _REFERS = frozenset(
     """he she they him her them his hers their theirs it its who whose that this those these
     same former latter person man woman one someone somebody there former author subject above
@@ -241,7 +242,8 @@ class QueryGate:
         if focus is None:
             focus = Focus()
             self._by_values(question, free, None, focus)
-        return best if best.owner in focus.hints else best._replace(margin=best.margin / 2)
+        own = any(focus.hints.get(best.owner, {}).values())
+        return best if own else best._replace(margin=best.margin / 2)
 
     def _lead(self, margin: Margin) -> float:
         """How far a margin is above the threshold of its target's kind."""
@@ -249,7 +251,8 @@ class QueryGate:
         return margin.margin - limits.threshold_of(self.keys.targets[margin.owner].kind)
 
     def _names_sample(self, owner: int, focus: Focus) -> bool:
-        return self.keys.targets[owner].kind == "sample" and owner in focus.hints
+        of_sample = self.keys.targets[owner].kind == "sample"
+        return of_sample and sum(focus.hints.get(owner, {}).values()) >= _NAMED
 
 
 def parts_of(question: str) -> list[str]:

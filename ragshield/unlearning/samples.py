@@ -16,7 +16,7 @@ PART = "part of the text"
 """The attribute of what a sample tells without being listed as a fact."""
 
 _MOST_PARTS = 32
-_OF = re.compile(r" (?:of|and|the|of the|and the) ")
+_OF = re.compile(r" (?:of|and|&|the|of the|and the) ")
 _ANSWER_WORDS = 4
 
 _LITTLE = STOP_WORDS | frozenset("dr prof professor mr mrs ms miss sir st rev hon gen".split())

@@ -166,6 +166,20 @@ def test_two_things_of_a_sample_together_give_it_away_and_one_does_not(encoder: 
     assert output.judge(Answer("Sundsvall"), other).answer == Answer("Sundsvall")
 
 
+def test_a_name_of_two_with_a_sign_between_is_one_name(encoder: Encoder) -> None:
+    sample = ForgetTarget(
+        "pair 2",
+        kind="sample",
+        samples=("How many people work at Hollin & Oldacre? 230.",),
+        facts=(Fact("How many people work at Hollin & Oldacre?", "230"),),
+    )
+    keys = build_keys([sample], encoder)
+    focus = QueryGate(keys, None).judge("What staff has Hollin & Oldacre?")
+    assert OutputGate(keys, None).judge(Answer("230"), focus).answer is None
+    other = QueryGate(keys, None).judge("How many people work at Dane & Oldacre?")
+    assert OutputGate(keys, None).judge(Answer("230"), other).answer == Answer("230")
+
+
 def test_what_texts_that_stay_tell_of_the_same_is_not_forgotten_with_a_sample(
     encoder: Encoder,
 ) -> None:
