@@ -5,8 +5,9 @@ PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
+comma := ,
 
-.PHONY: demo test check format bench bench-guard bench-attacks bench-scan bench-forget bench-lab clean help
+.PHONY: demo test check format bench bench-guard bench-attacks bench-scan bench-forget bench-lab bench-unlearn clean help
 .DEFAULT_GOAL := help
 
 help:  ## Show what there is.
@@ -71,6 +72,9 @@ bench-forget: $(VENV)/.dev-installed  ## What deletion leaves in files, what pla
 
 bench-lab: $(VENV)/.dev-installed  ## Poisoning on the lab's own model (QUICK=1: a minute; WEIGHTS=folder of another).
 	@$(BIN)/python benchmarks/lab.py $(if $(QUICK),--quick) $(if $(WEIGHTS),--weights '$(WEIGHTS)')
+
+bench-unlearn: $(VENV)/.dev-installed  ## Making a closed model forget: each method, attack and scale (QUICK=1: minutes).
+	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/unlearning.py $(if $(QUICK),--quick) $(if $(WEIGHTS),--models $(WEIGHTS)/obedient$(comma)$(WEIGHTS)/twin)
 
 clean:  ## Remove what the commands above made.
 	rm -rf $(VENV) $(DEMO) build dist .cache *.egg-info
