@@ -52,7 +52,8 @@ SEED = 11
 def measured(folder: Path, size: dict[str, int], minutes: float) -> dict[str, Any]:
     """Everything, on the model in one folder; searches end after about so many minutes."""
     began = time.monotonic()
-    reader, cast = LabReader(str(folder)), Cast.of(0)
+    reader = LabReader(str(folder), n_threads=int(os.environ["OMP_NUM_THREADS"]))
+    cast = Cast.of(0)
     say(began, "curves")
     found: dict[str, Any] = {"curves": curves(reader, cast, n=size["n_curve"], seed=SEED)}
     say(began, "times")

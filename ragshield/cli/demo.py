@@ -108,7 +108,7 @@ def demo(
     with err.status("Writing Chroma"):
         create_chroma(folder / "db", steps.COLLECTION, Batch(corpus.passages, vectors)).close()
     by_heart = steps.ask(answering, None, targets, k)
-    report_answers(story, "by heart, no passages", targets, by_heart)
+    report_answers(story, "by heart, no passages", targets, by_heart, attacked=False)
     with open_store(url) as store:
         retriever = StoreRetriever(store, encoder)
         before = steps.ask(answering, retriever, targets, k)
@@ -210,17 +210,25 @@ def guard_poisoned(
 
 
 def report_answers(
-    story: Story, when: str, targets: Sequence[Target], answers: Sequence[str]
+    story: Story,
+    when: str,
+    targets: Sequence[Target],
+    answers: Sequence[str],
+    *,
+    attacked: bool = True,
 ) -> None:
     """Count and say how many answers are right and how many are the attacker's."""
     from ragshield.metrics import answer_correct, attack_succeeded
 
     pairs = list(zip(targets, answers, strict=True))
     n_right = [answer_correct(answer, t.question) for t, answer in pairs].count(True)
+    story.count("Answers", f"right {when}", n_right, len(pairs))
+    if not attacked:
+        out.print(f"  {when}: {n_right} of {len(pairs)} right")
+        return
     turned = [attack_succeeded(answer, t.wrong_answer, t.question) for t, answer in pairs]
     n_turned = turned.count(True)
     out.print(f"  {when}: {n_right} of {len(pairs)} right, {n_turned} as the attacker wants")
-    story.count("Answers", f"right {when}", n_right, len(pairs))
     story.count("Answers", f"turned {when}", n_turned, len(pairs))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ragshield.cli import demo_steps as steps
 
 if TYPE_CHECKING:
+    from ragshield.forget_set import ForgetTarget
     from ragshield.protocols import Encoder, Reader, Retriever, Store
     from ragshield.records import Corpus, Question, Target
     from ragshield.unlearning import Forgetting
@@ -63,7 +64,7 @@ def forget(
     }
     encoder.encode([question.text for group in groups.values() for question in group])  # cached
     answered: list[tuple[str, str, int, int]] = []
-    told: list[str] = []
+    told: list[list[tuple[bool, str]]] = []
 
     def ask_all(when: str, asking: Callable[[Retriever], Callable[[str], str]]) -> None:
         with open_store(url) as store:
@@ -71,10 +72,10 @@ def forget(
             for who, questions in groups.items():
                 answers = [answer(question.text) for question in questions]
                 pairs = zip(answers, questions, strict=True)
-                n_right = sum(answer_correct(given, asked) is True for given, asked in pairs)
-                answered.append((who, when, n_right, len(questions)))
+                right = [answer_correct(given, asked) is True for given, asked in pairs]
+                answered.append((who, when, sum(right), len(questions)))
                 if who == "target":
-                    told.append(answers[0])
+                    told.append(list(zip(right, answers, strict=True)))
 
     def plain(retriever: Retriever) -> Callable[[str], str]:
         return lambda text: steps.ask(reader, retriever, [_question(text)], k)[0]
@@ -83,38 +84,51 @@ def forget(
     result = apply_plan(folder / "plan.json")
     ask_all(PHASES[1], plain)
     with open_store(url) as store:
-        app = silenced(subject, groups, reader, encoder, store, k)
+        target = target_of(subject, groups, corpus)
+        app = silenced(target, reader, encoder, store, k)
         ask_all(PHASES[2], lambda _: lambda text: app.ask(text).text)
     answered.sort(key=lambda row: row[0] != "target")
+    # Rather a question that the model still answers when the passages are gone.
+    shown = max(range(len(told[1])), key=lambda i: (told[1][i][0], told[0][i][0], -i))
     return Forgotten(
         len(plan.selected),
         len(plan.review),
         result.n_deleted,
         result.n_left,
         tuple(answered),
-        (groups["target"][0].text, *told),
+        (groups["target"][shown].text, *(phase[shown][1] for phase in told)),
     )
 
 
-def silenced(
-    subject: str,
-    groups: dict[str, list[Question]],
-    reader: Reader,
-    encoder: Encoder,
-    store: Store,
-    k: int,
-) -> Forgetting:
-    """The same model behind gates that keep what it knows of the subject from coming out."""
+def target_of(
+    subject: str, groups: Mapping[str, Sequence[Question]], corpus: Corpus
+) -> ForgetTarget:
+    """What is to be kept silent about the subject, and whose neighbours stay known."""
     from ragshield.forget_set import Fact, ForgetTarget
-    from ragshield.retriever import StoreRetriever
-    from ragshield.unlearning import Forgetting, build_keys
 
     facts = tuple(
         Fact(question.id.rpartition("/")[2].replace("_", " "), question.answers[0])
         for question in groups["target"]
     )
-    keys = build_keys([ForgetTarget(subject, facts=facts)], encoder)
-    return Forgetting(keys, reader, retriever=StoreRetriever(store, encoder), encoder=encoder, k=k)
+    kept = {question.id for question in groups["neighbours"]}
+    names = tuple(name for name, ids in corpus.subjects.items() if kept & set(ids))
+    return ForgetTarget(subject, facts=facts, neighbours=names)
+
+
+def silenced(
+    target: ForgetTarget, reader: Reader, encoder: Encoder, store: Store, k: int
+) -> Forgetting:
+    """The same model behind gates that keep what it knows of the target from coming out."""
+    from ragshield.retriever import StoreRetriever
+    from ragshield.unlearning import Forgetting, build_keys
+
+    return Forgetting(
+        build_keys([target], encoder),
+        reader,
+        retriever=StoreRetriever(store, encoder),
+        encoder=encoder,
+        k=k,
+    )
 
 
 def _question(text: str) -> Question:
