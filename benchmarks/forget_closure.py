@@ -289,9 +289,17 @@ KINDS = ("edited", "reworded", "cut anew")
 STEP, N_SUBJECTS, N_PLANTED = 10, 15, 8
 
 
+def write(result: dict[str, Any], path: Path) -> None:
+    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    page = report(result)
+    path.with_suffix(".md").write_text(page, encoding="utf-8")
+    print(page)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--quick", action="store_true", help="a tenth of the requests")
+    parser.add_argument("--only-facts", action="store_true", help="these anew, the rest as it was")
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
     folder = data_folder()
@@ -304,6 +312,15 @@ def main() -> None:
     encoder = open_encoder("minilm", cache=CACHE)
     start = time.perf_counter()
     base, documents, questions = dusk(folder)
+    if options.only_facts:
+        result = json.loads(options.output.read_text(encoding="utf-8"))
+        new = {
+            (row["experiment"], row["data"]): row
+            for row in (tally.row() for tally in dusk_facts(base, documents, questions, encoder))
+        }
+        result["rows"] = [new.get((r["experiment"], r["data"]), r) for r in result["rows"]]
+        write(result, options.output)
+        return
     with_questions, answers = (tofu(folder, with_question=asked) for asked in (True, False))
     invented = world()
     tallies = [
@@ -324,10 +341,7 @@ def main() -> None:
         "sizes": {one.name: len(one.passages) for one in (base, with_questions, answers, invented)},
         "rows": [tally.row() for tally in tallies],
     }
-    options.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    page = report(result)
-    options.output.with_suffix(".md").write_text(page, encoding="utf-8")
-    print(page)
+    write(result, options.output)
 
 
 if __name__ == "__main__":

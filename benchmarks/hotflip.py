@@ -23,7 +23,7 @@ from hotflip_report import markdown
 
 from ragshield import registry
 from ragshield.attacks.crafted import generation_text
-from ragshield.attacks.hotflip import Search, hotflip
+from ragshield.attacks.hotflip import Search, hotflip, replaced
 from ragshield.attacks.objectives import Contrast
 from ragshield.attacks.question_sets import with_trigger
 from ragshield.attacks.white_box import WhiteBox
@@ -43,9 +43,9 @@ class Sizes(NamedTuple):
 
     n_white: int = 15
     white_budget: int = 600
-    n_pace: int = 3
+    n_pace: int = 5
     pace_budget: int = 400
-    n_blocks: int = 9
+    n_blocks: int = 10
     corpus: tuple[tuple[int, int], ...] = ((1, 4000), (5, 1500))
     trigger_budget: int = 2000
     centroid_budget: int = 2000
@@ -189,26 +189,35 @@ class Bench:
 
     def pace(self) -> dict[str, Any]:
         """The same searches one candidate at a time and in batches, in turns."""
-        blocks: dict[str, list[float]] = {"one": [], "exact": [], "screened": []}
+        blocks: dict[str, list[float]] = {name: [] for name in ("one", "exact", "rough", "swapped")}
         box, plain = WhiteBox("pace", self.encoder), WhiteBox("pace", self.encoder, screening=False)
         targets = self.targets(max(self.sizes.n_pace, 1))
         for block in range(self.sizes.n_blocks):
-            texts = self._candidates(box, targets[block % len(targets)])
+            drawn = self._candidates(box, targets[block % len(targets)], block)
+            first = drawn.texts[:4]
             ways: dict[str, Callable[[], object]] = {
-                "one": lambda texts=texts: [self.encoder.encode([t]) for t in texts],
-                "exact": lambda texts=texts: plain.embed(texts),
-                "screened": lambda texts=texts: (box.screened(texts), box.embed(texts[:4])),
-            }
+                "one": lambda drawn=drawn: [self.encoder.encode([t]) for t in drawn.texts],
+                "exact": lambda drawn=drawn: plain.embed(drawn.texts),
+                "rough": lambda drawn=drawn, first=first: (
+                    box.screened(drawn.texts), box.embed(first),
+                ),
+                "swapped": lambda drawn=drawn, first=first: (
+                    box.swapped(drawn.hosts, drawn.text, drawn.places, drawn.ids), box.embed(first),
+                ),
+            }  # fmt: skip
             for name, way in ways.items():
-                blocks[name].append(seconds(way) / len(texts))
+                blocks[name].append(seconds(way) / len(drawn.texts))
         each = {name: float(np.median(found)) for name, found in blocks.items()}
+        faster = {
+            name: mean(np.array(blocks["one"]) / np.array(found)) for name, found in blocks.items()
+        }
         runs = []
         for target in targets[: self.sizes.n_pace]:
             objective = Contrast(box.embed([target.question.text]))
             row: dict[str, float] = {}
-            for name, batched in (("one", False), ("screened", True)):
+            for name, batched in (("one", False), ("batched", True)):
                 search = Search(budget=self.sizes.pace_budget, batched=batched)
-                began = time.perf_counter()
+                began = clock()
                 found = hotflip(
                     box,
                     target.question.text,
@@ -217,35 +226,58 @@ class Bench:
                     hosts=(("", f" {target.texts[0]}"),),
                     search=search,
                 )
-                row |= {f"{name}_s": time.perf_counter() - began, f"{name}": found.value}
+                row |= {f"{name}_s": clock() - began, name: found.value}
             runs.append(row)
         return {
-            "screens": box.screens,
             "ms each": {name: 1000 * value for name, value in each.items()},
-            "faster exact": each["one"] / each["exact"],
-            "faster screened": each["one"] / each["screened"],
+            "faster": faster,
             "searches": {
                 "n": len(runs),
                 "budget": self.sizes.pace_budget,
                 "one_s": sum(r["one_s"] for r in runs),
-                "screened_s": sum(r["screened_s"] for r in runs),
+                "batched_s": sum(r["batched_s"] for r in runs),
                 "one": mean(np.array([r["one"] for r in runs])),
-                "screened": mean(np.array([r["screened"] for r in runs])),
+                "batched": mean(np.array([r["batched"] for r in runs])),
+                "rise": mean(np.array([r["batched"] - r["one"] for r in runs])),
             },
         }
 
-    def _candidates(self, box: WhiteBox, target: Target) -> list[str]:
-        """100 candidates of one step."""
-        words = target.question.text.split()
-        pieces = box.vocabulary().pieces
-        drawn = np.random.default_rng(SEED).integers(len(pieces), size=100).tolist()
-        return [" ".join([*words[:-1], pieces[i], target.texts[0]]) for i in drawn]
+    def _candidates(self, box: WhiteBox, target: Target, block: int) -> Drawn:
+        """100 candidates of one step, at a place drawn in the question."""
+        hosts, text = [("", f" {target.texts[0]}")], target.question.text
+        vocabulary = box.vocabulary()
+        gains = box.gains(hosts, text, lambda rows: rows, vocabulary)
+        rng = np.random.default_rng([SEED, block])
+        place = int(rng.integers(len(gains.spans)))
+        rows = rng.integers(len(vocabulary.ids), size=100).tolist()
+        texts = [
+            replaced(text, gains.spans[place], vocabulary.pieces[i]) + hosts[0][1] for i in rows
+        ]
+        ids = vocabulary.ids[rows].tolist()
+        return Drawn(hosts, text, gains.places[place].tolist(), ids, texts)
+
+
+class Drawn(NamedTuple):
+    """Candidates of one step, as texts and as one token in the text as it is."""
+
+    hosts: list[tuple[str, str]]
+    text: str
+    places: list[int]
+    ids: list[int]
+    texts: list[str]
+
+
+def clock() -> float:
+    """Of the processor where one thread works, so that other work on the machine counts less."""
+    import torch
+
+    return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
 
 
 def seconds(way: Callable[[], object]) -> float:
-    began = time.perf_counter()
+    began = clock()
     way()
-    return time.perf_counter() - began
+    return clock() - began
 
 
 def mean(values: np.ndarray) -> dict[str, float]:

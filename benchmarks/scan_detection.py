@@ -5,6 +5,8 @@ python benchmarks/scan_detection.py --quick     10,000 passages, a few families,
 python benchmarks/scan_detection.py --sizes 60 --keep scan.json
     the screens and the ranking anew; the other methods and the traceback, which do not
     depend on them, from an earlier run with the same draws
+python benchmarks/scan_detection.py --findings folder
+    keep the findings of each draw there, and go on with those that are there already
 """
 
 from __future__ import annotations
@@ -13,9 +15,11 @@ import argparse
 import json
 import multiprocessing
 import os
+import pickle
+import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +40,7 @@ from scan_peers import MinHash, fit, peers
 from ragshield.encoders.open import open_encoder
 from ragshield.protocols import Encoder
 from ragshield.ranking import Limit, fused, listed
-from ragshield.records import Passage
+from ragshield.records import Finding, Passage
 
 ROOT = Path(__file__).resolve().parents[1]
 CACHE = ROOT / ".cache"
@@ -69,6 +73,18 @@ class World:
     methods: dict[str, Any]
     draws: list[Draw]
     families: list[Family]
+    kept: Path | None
+
+    def findings(self, name: str, store: Store) -> dict[str, list[Finding]]:
+        """What each screen finds in a store; from disk, if a run before found it."""
+        file = None if self.kept is None else self.kept / f"{re.sub(r'[^a-z0-9]+', '-', name)}.pkl"
+        if file is not None and file.is_file():
+            found: dict[str, list[Finding]] = pickle.loads(file.read_bytes())
+            return found
+        found = self.judge.findings(store)
+        if file is not None:
+            file.write_bytes(pickle.dumps(found))
+        return found
 
 
 _world: World | None = None
@@ -100,7 +116,7 @@ def measure(number: int) -> dict[str, Any]:
     given = _world.draws[number]
     vectors = _world.encoder.encode([p.text for p in given.passages])
     store = planted(_world.store, given.passages, vectors)
-    findings = _world.judge.findings(store)
+    findings = _world.findings(f"{given.family} {given.kind} {given.size}", store)
     every = [f for found in findings.values() for f in found]
     fused_list = ranked(every, store)
     lists = {"ragshield": fused_list.ids}
@@ -137,10 +153,9 @@ def _found(ids: Sequence[str], place: dict[str, str], n: int) -> dict[str, Any]:
     return out
 
 
-def clean(world: World) -> dict[str, Any]:
+def clean(store: Store, findings: Mapping[str, Sequence[Finding]]) -> dict[str, Any]:
     """How much of the honest store is listed."""
-    store = world.store
-    found = [f for fs in world.judge.findings(store).values() for f in fs]
+    found = [f for fs in findings.values() for f in fs]
     place = {p.id: i for i, p in enumerate(store.all)}
     ranking = fused(found, len(store), place.__getitem__)
     limits = {
@@ -151,7 +166,7 @@ def clean(world: World) -> dict[str, Any]:
     shown = {name: len(listed(ranking, len(store), limit)) for name, limit in limits.items()}
     by_screen = {
         name: [sum((f.suspicion or 0) >= t for f in fs) for t in (0.25, 0.5, 0.75)]
-        for name, fs in world.judge.findings(store).items()
+        for name, fs in findings.items()
     }
     first: dict[str, int] = {}
     for finding in ranking[: int(0.002 * len(store))]:
@@ -164,7 +179,7 @@ def _tell(text: str) -> None:
 
 
 def world_of(
-    size: int, quick: bool, sizes: Sequence[int], *, with_peers: bool
+    size: int, quick: bool, sizes: Sequence[int], *, with_peers: bool, kept: Path | None
 ) -> tuple[World, DevData]:
     """The store, the families and the draws, with everything fitted that is fitted once."""
     data = DevData(data_folder())
@@ -187,13 +202,12 @@ def world_of(
     draws = draws_of(found, base, sizes)
     _tell(f"embedding what is planted in {len(draws)} draws")
     encoder.encode(list(dict.fromkeys(p.text for d in draws for p in d.passages)))
-    _tell("reading the honest store with every screen")
     judge = Judge(store)
     methods: dict[str, Any] = {}
     if with_peers:
         _tell("fitting the other methods")
         methods = dict(peers(fit(store), MinHash([p.text for p in store.all])))
-    return World(store, encoder, judge, methods, draws, found), data
+    return World(store, encoder, judge, methods, draws, found, kept), data
 
 
 def _engine() -> dict[str, Any]:
@@ -247,23 +261,30 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--sizes", type=int, nargs="+", default=None, help="numbers planted")
     parser.add_argument("--keep", type=Path, default=None, help="scan.json of an earlier run")
+    parser.add_argument("--findings", type=Path, default=None, help="folder to keep them in")
     parser.add_argument("--out", type=Path, default=None)
     given = parser.parse_args()
     started = time.perf_counter()
     earlier = None if given.keep is None else json.loads(given.keep.read_text(encoding="utf-8"))
     sizes = tuple(given.sizes or ((20,) if given.quick else SIZES))
     world, data = world_of(
-        10_000 if given.quick else 100_000, given.quick, sizes, with_peers=earlier is None
+        10_000 if given.quick else 100_000,
+        given.quick,
+        sizes,
+        with_peers=earlier is None,
+        kept=given.findings,
     )
+    if given.findings is not None:
+        given.findings.mkdir(parents=True, exist_ok=True)
+    honest = world.findings("honest", world.store)
     rows, others = measured(world, given.workers, 4 if given.quick else 12)
     if earlier is not None:
         kept(rows, earlier)
     _tell("choosing the constants again without each family")
     chosen = held_out(rows, candidates(quick=given.quick))
-    honest = [f for fs in world.judge.findings(world.store).values() for f in fs]
     halves = transferred(
         [row for row in rows if row["size"] == min(PEERS_AT, max(sizes))],
-        compact(honest, {})["found"],
+        compact([f for fs in honest.values() for f in fs], {})["found"],
         [p.id for p in world.store.all],
     )
     for row in rows:
@@ -279,7 +300,7 @@ def main() -> None:
         "seconds": round(time.perf_counter() - started),
         "load": os.getloadavg()[2],
         "kept": given.keep is not None,
-        "clean": clean(world),
+        "clean": clean(world.store, honest),
         "draws": rows,
         "held_out": chosen,
         "halves": halves,

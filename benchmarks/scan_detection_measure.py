@@ -38,6 +38,9 @@ class Judge:
         )
         self._read: dict[str, list[Any]] = {}
         self._found: dict[str, list[Finding]] = {}
+
+    def _read_honest(self) -> None:
+        store = self._honest
         for screen in self.screens:
             if not isinstance(screen, StoreScreen):
                 self._found[screen.name] = _screened(screen, store.all)
@@ -46,6 +49,8 @@ class Judge:
 
     def findings(self, store: Store) -> dict[str, list[Finding]]:
         """What each screen finds in the honest store with more passages behind."""
+        if not self._found:
+            self._read_honest()
         new = store.all[len(self._honest) :]
         out = {}
         for screen in self.screens:

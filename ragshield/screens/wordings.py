@@ -7,7 +7,7 @@ import tomllib
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 READ_CHARS = 400_000
@@ -15,7 +15,9 @@ READ_CHARS = 400_000
 
 QUOTE_CHARS = 90
 
-_BLANKS = re.compile(r"[ \t\f\v\r\u00a0]+")
+_KEPT_CHARS = 4000
+
+_BLANKS = re.compile(r"[ \t\f\v\r\u00a0]{2,}|[\t\f\v\r\u00a0]")
 _LINES = re.compile(r" ?\n[ \n]*")
 _VOCABULARY = re.compile(r"[^\W\d_]+")
 # Marks that are not seen; joiners between letters of other scripts have nothing to break here.
@@ -67,6 +69,7 @@ class Wording:
         needs: words of which the passage has at least one wherever the pattern matches;
             empty for patterns that are always tried.
         by_line: whether the pattern looks at lines instead of the flattened text.
+        not_ascii: whether it can match in no text of ASCII characters alone.
         pattern: compiled, ignoring case.
     """
 
@@ -75,6 +78,7 @@ class Wording:
     weight: float
     needs: frozenset[str]
     by_line: bool
+    not_ascii: bool
     pattern: re.Pattern[str]
 
 
@@ -88,6 +92,16 @@ class Match:
 
 def read(text: str) -> Reading:
     """Read a passage as it would be seen, whatever was hidden between its letters."""
+    # Several screens read one passage after the other; long ones would fill the memory.
+    return _read_again(text) if len(text) <= _KEPT_CHARS else _read(text)
+
+
+@lru_cache(maxsize=4096)
+def _read_again(text: str) -> Reading:
+    return _read(text)
+
+
+def _read(text: str) -> Reading:
     whole = len(text) <= READ_CHARS
     if not whole:
         text = f"{text[: READ_CHARS // 2]}\n{text[-READ_CHARS // 2 :]}"
@@ -108,6 +122,8 @@ def matches(reading: Reading, wordings: Sequence[Wording]) -> list[Match]:
     taken: list[tuple[int, int]] = []
     for wording in wordings:
         if wording.needs and wording.needs.isdisjoint(reading.vocabulary):
+            continue
+        if wording.not_ascii and reading.flat.isascii():
             continue
         # Both texts have the same length, so that places in one are places in the other.
         text = reading.lines if wording.by_line else reading.flat
@@ -146,6 +162,7 @@ def load(name: str) -> Mapping[str, tuple[Wording, ...]]:
                 entry["weight"],
                 frozenset(entry.get("needs", "").split()),
                 entry.get("by_line", False),
+                entry.get("not_ascii", False),
                 re.compile(entry["pattern"], re.IGNORECASE | re.MULTILINE),
             )
             for entry in entries
