@@ -10,12 +10,14 @@ import pytest
 
 from ragshield.errors import IncompleteError, InputError, UsageError
 from ragshield.lab.facts import Cast
+from ragshield.lab.probes import bundled, examination
 from ragshield.lab.recipe import Recipe, Size
 from ragshield.lab.running import save
 from ragshield.lab.training import untrained, vocabulary
 from ragshield.readers import open_reader
 from ragshield.readers.extractive import UNKNOWN
 from ragshield.readers.lab import LabReader, folder_of, one_blas_thread
+from ragshield.readers.transformers import TransformersReader
 from ragshield.records import Passage
 
 QUESTIONS = ["Where was Runa Hollin born?", "Who runs Oldacre Looms?", "What is Varnby known for?"]
@@ -205,6 +207,18 @@ def test_numbers_below_one_are_refused(folder: Path, option: str) -> None:
 def test_a_time_that_is_not_positive_is_refused(folder: Path) -> None:
     with pytest.raises(ValueError, match="timeout_s is 0; it must be above 0"):
         LabReader(str(folder), timeout_s=0)
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("name", ["obedient", "twin"])
+def test_shipped_models_say_what_they_say_in_torch(name: str) -> None:
+    probes = [*examination(Cast.of(0), n=4, seed=9), *bundled(Cast.of(0), n=10, seed=9)]
+    questions = [probe.question for probe in probes]
+    given = [[Passage(str(i), t) for i, t in enumerate(probe.passages)] for probe in probes]
+    in_torch = TransformersReader(str(folder_of(name)), max_answer_tokens=24, from_memory=True)
+    assert LabReader(name, n_threads=2).answers(questions, given) == in_torch.answers(
+        questions, given
+    )
 
 
 def test_shipped_models_have_names() -> None:
