@@ -245,9 +245,9 @@ def kept(rows: Sequence[dict[str, Any]], earlier: dict[str, Any]) -> None:
     Raises:
         ValueError: a draw is not the same.
     """
-    known = {(r["family"], r["kind"], r["size"]): r for r in earlier["draws"]}
+    known = {(r["family"], r["kind"], r["n_planted"]): r for r in earlier["draws"]}
     for row in rows:
-        before = known.get((row["family"], row["kind"], row["size"]))
+        before = known.get((row["family"], row["kind"], row["n_planted"]))
         if before is None or before["n_store"] != row["n_store"]:
             raise ValueError(f"{row['family']}: the earlier run has no such draw")
         for name, found in before["methods"].items():

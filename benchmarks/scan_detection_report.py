@@ -41,10 +41,10 @@ intervals clustered by question or trigger. Where 200 are planted, 0.2 % has jus
 """
 
 KEPT = """
-`python benchmarks/scan_detection.py --sizes 60 --keep scan.json --findings folder`: the ranking, the
-whole scan and `--like` were measured anew, with 60 planted a draw; the screens' findings are those
-of several sessions, each screen's by its code of today. The other methods and the traceback, which
-depend on neither, are those of the run before, on the same draws.
+`python benchmarks/scan_detection.py --sizes 60 --keep scan.json --findings folder`: the ranking,
+the whole scan and `--like` were measured anew, with 60 planted a draw; the screens' findings are
+those of several sessions, each screen's by its code of today. The other methods and the
+traceback, which depend on neither, are those of the run before, on the same draws.
 """
 
 
