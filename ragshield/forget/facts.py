@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +10,11 @@ from dataclasses import dataclass
 from ragshield.forget.features import Features, Name, Rarity, bare, covered, stem
 from ragshield.forget.mentions import Mentions
 from ragshield.text import STOP_WORDS, sentences, words
+
+_TITLE = re.compile(r"\b(?:dr|prof|mr|mrs|ms|st)\.$", re.I)
+_IS = r"(?:is|was|remains|became)(?: an?| the)?(?: [\w-]+){0,2}? "
+_BELONGING = frozenset({"belong", "belongs", "belonged", "currently"})
+"""Words of a question that say no more than that there is something to be said."""
 
 _WINDOW = 2
 _MOST_SENTENCES = 400
@@ -139,7 +145,8 @@ class Statement:
     Its first full name is whom it is about; of that the last word is enough. Its other
     names and numbers, the values, have to be there. It is certain where the values stand in
     two neighbouring sentences and are rare in the store, or half of the statement's other
-    words stand there too, without regard to endings.
+    words stand there too, without regard to endings; or where a sentence says that whom it
+    is about *is* the value.
 
     Args:
         text: the sentence.
@@ -165,8 +172,13 @@ class Statement:
         self._others = frozenset(
             stem(word)
             for word in map(bare, words(text))
-            if word not in STOP_WORDS | marks | own | whom | parts_of_addresses and len(word) > 2
+            if word not in STOP_WORDS | marks | own | whom | parts_of_addresses | _BELONGING
+            and len(word) > 2
         )
+        self._is = None
+        if self._whom is not None and self._values and len(self._values) <= 2:
+            last, value = self._whom.tokens[-1], "|".join(map(re.escape, sorted(self._values)))
+            self._is = re.compile(rf"\b{re.escape(last)} {_IS}(?:{value})\b", re.I)
 
     def stated(self, text: Features) -> tuple[float, str] | None:
         """How certainly a passage states it, (0, 1], and the words that do; None if not."""
@@ -178,7 +190,7 @@ class Statement:
         rare = bool(self._values) and self._is_rare()
         if not about and not (rare and self._whom is not None):
             return None
-        parts = sentences(text.text)[:_MOST_SENTENCES]
+        parts = _whole_sentences(text.text)[:_MOST_SENTENCES]
         windows = [" ".join(parts[i : i + _WINDOW]) for i in range(max(1, len(parts) - 1))]
         best = max(
             ((*self._shares(Features(window)), -i) for i, window in enumerate(windows)),
@@ -188,6 +200,10 @@ class Statement:
             return None
         values, others, place = best
         confidence = self._confidence(values, others, rare=rare, about=about)
+        if about and values == 1 and self._is is not None and (confidence or 0.0) < 0.9:
+            said = next((part for part in parts if self._is.search(part)), None)
+            if said is not None:
+                return 0.9, said
         return None if confidence is None else (confidence, windows[-place])
 
     def touches(self, text: Features) -> bool:
@@ -227,6 +243,17 @@ class Statement:
         if self._values:
             values = len(self._values & window.vocabulary) / len(self._values)
         return values, covered(self._others, window.stems, self._rarity)
+
+
+def _whole_sentences(text: str) -> list[str]:
+    """Sentences, where a title with its full stop ends none."""
+    found: list[str] = []
+    for part in sentences(text):
+        if found and _TITLE.search(found[-1]):
+            found[-1] = f"{found[-1]} {part}"
+        else:
+            found.append(part)
+    return found
 
 
 def _is_number(name: Name) -> bool:

@@ -81,3 +81,35 @@ def test_the_subject_of_an_exception_does_not_count() -> None:
     kept = Statement("Ada Lindqvist worked here", rarity(), without=["Ada Lindqvist"])
     assert kept.stated(Features("She worked in the yard.")) is not None
     assert kept.stated(Features("Ada Lindqvist slept.")) is None
+
+
+def test_a_title_with_its_full_stop_ends_no_sentence_of_a_statement() -> None:
+    common = rarity(*("A hall of botany." for _ in range(60)))
+    statement = Statement("In which department does Dr. Ada Lindqvist work: Botany", common)
+    asked = "Q: In which department does Dr. Ada Lindqvist work? A: Botany. She sings."
+    stated = statement.stated(Features(asked))
+    assert stated is not None
+    assert stated[0] >= 0.9
+    assert stated[1].endswith("A: Botany.")
+
+
+def test_saying_that_somebody_is_the_value_states_it() -> None:
+    common = rarity(*("A Danish ship." for _ in range(60)))
+    statement = Statement("What is Dr. Ada Lindqvist's nationality: Danish", common)
+    for text in ("Dr. Lindqvist is Danish and sings.", "Ada Lindqvist was a Danish singer."):
+        said = statement.stated(Features(text))
+        assert said is not None
+        assert said[0] >= 0.9
+    for text in ("Ada Lindqvist sailed on Danish ships.", "Lindqvist is here. A Danish ship came."):
+        beside = statement.stated(Features(text))
+        assert beside is None or beside[0] < 0.8
+
+
+def test_a_question_that_asks_where_somebody_belongs_needs_no_such_word() -> None:
+    common = rarity(*("The botany department." for _ in range(60)))
+    statement = Statement("Which department does Ada Lindqvist belong to: Botany", common)
+    works = statement.stated(Features("Ada Lindqvist leads the department of Botany."))
+    assert works is not None
+    assert works[0] >= 0.9
+    likes = statement.stated(Features("Ada Lindqvist likes Botany."))
+    assert likes is None or likes[0] < 0.8
