@@ -11,7 +11,7 @@ import typer
 
 from ragshield.cli.console import err, out
 from ragshield.cli.forget_plan_page import plan_page
-from ragshield.errors import InputError
+from ragshield.errors import InputError, UsageError
 from ragshield.files import check_writable, read_jsonl, read_text
 
 if TYPE_CHECKING:
@@ -90,6 +90,15 @@ def plan(
             show_default=False,
         ),
     ] = None,
+    requests: Annotated[
+        Path | None,
+        typer.Option(
+            "--requests",
+            help="Many requests, a JSON object a line: subject, aliases, exceptions, ids, where, "
+            "texts, sentence, scope, shared; -o names a folder.",
+            show_default=False,
+        ),
+    ] = None,
     scope: Annotated[
         ScopeName | None,
         typer.Option("--scope", help="What is meant.", show_default="subject or document"),
@@ -124,7 +133,9 @@ def plan(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Plan file that apply takes.", show_default=False),
+        typer.Option(
+            "--output", "-o", help="Plan file (or folder) that apply takes.", show_default=False
+        ),
     ] = None,
     format_: Annotated[
         Format, typer.Option("--format", help="text or html to read, json: the plan itself.")
@@ -150,7 +161,7 @@ def plan(
     and stay unless you set "selected" to true in the plan file, or apply with
     --include-review.
     """
-    if output is not None:
+    if output is not None and requests is None:
         check_writable(output)
     from ragshield.forget.artefacts import place
     from ragshield.forget.plan import to_json, write_plan
@@ -166,6 +177,23 @@ def plan(
         from ragshield.encoders import open_encoder
 
         built = open_encoder(encoder)
+    if requests is not None:
+        from ragshield.cli.forget_requests import plan_all
+
+        if any((ids, where, text, subject, alias, keep, request, scope, shared)):
+            raise UsageError("--requests says all of what to forget: give nothing else with it")
+        plan_all(
+            url,
+            requests,
+            output,
+            also=places,
+            elsewhere=not only_here,
+            encoder=built,
+            allow_large=allow_large,
+            skip_unknown=skip_unknown,
+            trust=trust_collection_config,
+        )
+        return
     with open_store(url, trust_collection_config=trust_collection_config) as store:
         made = plan_forget(
             store,
