@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ragshield.attacks.objectives import Objective
 from ragshield.attacks.white_box import Gains, Vocabulary, WhiteBox
+from ragshield.records import Vectors
 
 _GAIN = 1e-6
 """Least improvement that is taken; below it, rounding decides."""
@@ -79,14 +82,14 @@ def hotflip(
     them is taken if it is better. When no place is left, the next best replacements are tried
     until the budget is used up.
 
-    Candidates are texts, never token ids: each is tokenised again before it is embedded, so
+    Candidates are texts, never token ids: each is tokenised again before it is accepted, so
     that what is returned has the value that is stated.
 
     Source: Ebrahimi et al., ACL 2018, arXiv 1712.06751; as used by PoisonedRAG (2402.07867) and
     corpus poisoning (2310.19156).
     Differs: both draw places with replacement and try the same ones in vain again; the released
     codes also flip special tokens and evaluate token ids that no text leads to. Candidates
-    may be screened in bfloat16; what is accepted was evaluated exactly.
+    may be screened in bfloat16 and by parts of the model; what is accepted was evaluated exactly.
 
     Args:
         box: the encoder.
@@ -99,6 +102,14 @@ def hotflip(
         worth: what a text is worth by itself, added to the objective.
     """
     return _Run(box, objective, hosts, search or Search(), avoid, worth).found(start, rng)
+
+
+class _Candidate(NamedTuple):
+    """A text with one token replaced, the place, and the row of the new token."""
+
+    text: str
+    place: int
+    token: int
 
 
 class _Run:
@@ -142,7 +153,7 @@ class _Run:
             candidates = self._candidates(text, gains, ranks, chosen, depth)
             if not candidates:
                 continue
-            better = self._better(candidates, value)
+            better = self._better(text, gains, candidates, value)
             if better is not None:
                 text, value = better
                 path.append(better)
@@ -176,35 +187,55 @@ class _Run:
         ranks: dict[int, NDArray[np.intp]],
         places: Sequence[int],
         depth: int,
-    ) -> list[str]:
+    ) -> list[_Candidate]:
         """Texts with one token replaced, by gain within each place; none twice."""
         each = max(1, self._search.n_candidates // len(places))
-        made: dict[str, None] = {}
+        made: dict[str, _Candidate] = {}
         for place in places:
             if place not in ranks:
                 ranks[place] = np.argsort(-gains.gains[place], kind="stable")
             for v in ranks[place][depth * each : (depth + 1) * each].tolist():
                 if self._vocabulary.ids[v] != gains.ids[place]:
                     piece, glued = self._vocabulary.pieces[v], bool(self._vocabulary.continues[v])
-                    made[replaced(text, gains.spans[place], piece, glued=glued)] = None
+                    new = replaced(text, gains.spans[place], piece, glued=glued)
+                    made.setdefault(new, _Candidate(new, place, v))
         made.pop(text, None)
         # What is screened has to be checked too.
         spared = self._search.n_checked if self._screens else 0
-        return list(made)[: max(1, self._room() - spared)]
+        return list(made.values())[: max(1, self._room() - spared)]
 
-    def _better(self, candidates: list[str], value: float) -> tuple[str, float] | None:
+    def _better(
+        self, text: str, gains: Gains, candidates: Sequence[_Candidate], value: float
+    ) -> tuple[str, float] | None:
         """The best candidate with its exact value, if it is better than what there is."""
-        rough = self._values(candidates, exact=not self._screens)
-        order = np.argsort(-rough, kind="stable")
+        texts = [candidate.text for candidate in candidates]
         if not self._screens:
-            best = int(order[0])
-            return (candidates[best], float(rough[best])) if rough[best] > value + _GAIN else None
-        first = [candidates[i] for i in order[: min(self._search.n_checked, self._room())]]
+            values = self._values(texts, exact=True)
+            best = int(np.argmax(values))
+            return (texts[best], float(values[best])) if values[best] > value + _GAIN else None
+        rough = self._roughly(text, gains, candidates)
+        order = np.argsort(-rough, kind="stable")
+        first = [texts[i] for i in order[: min(self._search.n_checked, self._room())]]
         if not first or rough[order[0]] <= value - 0.01 * max(1.0, abs(value)):
             return None  # further below than screening can err
         exact = self._values(first, exact=True)
         best = int(np.argmax(exact))
         return (first[best], float(exact[best])) if exact[best] > value + _GAIN else None
+
+    def _roughly(
+        self, text: str, gains: Gains, candidates: Sequence[_Candidate]
+    ) -> NDArray[np.float64]:
+        """The objective of each candidate as screening sees it."""
+        parts = []
+        for place, group in groupby(candidates, key=lambda candidate: candidate.place):
+            some = list(group)
+            ids = self._vocabulary.ids[[candidate.token for candidate in some]].tolist()
+            rows = self._box.swapped(self._hosts, text, gains.places[place].tolist(), ids)
+            texts = [candidate.text for candidate in some]
+            parts.append(
+                self._values(texts, exact=False) if rows is None else self._of(rows, texts)
+            )
+        return np.concatenate(parts)
 
     def _values(self, texts: Sequence[str], *, exact: bool) -> NDArray[np.float64]:
         whole = [f"{before}{text}{after}" for text in texts for before, after in self._hosts]
@@ -212,6 +243,10 @@ class _Run:
             rows = np.concatenate([self._box.embed([one]) for one in whole])
         else:
             rows = self._box.embed(whole) if exact else self._box.screened(whole)
+        return self._of(rows, texts)
+
+    def _of(self, rows: Vectors, texts: Sequence[str]) -> NDArray[np.float64]:
+        """The objective, from the vectors of all texts in all hosts."""
         found = self._objective.values(rows.reshape(len(texts), len(self._hosts), -1))
         return found if self._worth is None else found + self._worth(texts)
 

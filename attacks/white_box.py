@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ragshield.attacks.windowed import Seen, Windowed
 from ragshield.errors import MissingExtraError, UsageError
 from ragshield.protocols import Encoder
 from ragshield.records import Vectors
@@ -45,11 +46,13 @@ class Gains:
         spans: characters of each of the p tokens that can be replaced.
         ids: (p,) the tokens there now.
         gains: (p, v) expected change of the objective, v as in the vocabulary.
+        places: (p, h) which token each is in each of h hosts; -1 where that is cut off.
     """
 
     spans: tuple[tuple[int, int], ...]
     ids: NDArray[np.int64]
     gains: NDArray[np.float32]
+    places: NDArray[np.intp]
 
 
 class WhiteBox:
@@ -61,7 +64,8 @@ class WhiteBox:
     Args:
         attack: registry name, for messages.
         encoder: one with a sentence-transformers `model`, bare or behind a cache.
-        screening: on a CPU with bfloat16 arithmetic, let `screened` use it.
+        screening: on a CPU, let `screened` use bfloat16 where the processor has it, and
+            `swapped` work out a part of a BERT only.
 
     Attributes:
         n_embedded: texts embedded so far, exactly or for screening.
@@ -107,6 +111,8 @@ class WhiteBox:
         self._tokenizer = model.tokenizer
         self._prompt = (model.prompts or {}).get(model.default_prompt_name or "", "")
         self._rough = self._roughly() if screening else None
+        self._windowed = self._quickly() if screening else None
+        self._seen: tuple[tuple[str, ...], list[Seen]] = ((), [])
         self._vocabularies: dict[tuple[bool, bool], Vocabulary] = {}
 
     @property
@@ -116,8 +122,8 @@ class WhiteBox:
 
     @property
     def screens(self) -> bool:
-        """Whether `screened` is faster than `embed`, and less exact."""
-        return self._rough is not None
+        """Whether `screened` or `swapped` is faster than `embed`, and less exact."""
+        return self._rough is not None or self._windowed is not None
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors, (n, dim), as the encoder itself gives them."""
@@ -127,6 +133,38 @@ class WhiteBox:
         """Unit vectors good to about 1e-4 in a cosine, where that is faster; else exact ones."""
         return self._embedded(self._rough or self._model, texts)
 
+    def swapped(
+        self, hosts: Sequence[tuple[str, str]], text: str, places: Sequence[int], ids: Sequence[int]
+    ) -> Vectors | None:
+        """Unit vectors of a text with one token replaced, (n * h, dim), nearly right.
+
+        The text is not read again: where new and old tokens would be split or joined otherwise,
+        the vector is that of no text.
+
+        Args:
+            hosts: what stands before and after the text.
+            text: the text as it is.
+            places: which token of each host is replaced; see `Gains.places`.
+            ids: the n tokens to put there.
+
+        Returns:
+            The vectors, all hosts of the first token first; None where the model is built
+            otherwise or a place is cut off.
+        """
+        if self._windowed is None or min(places, default=-1) < 0:
+            return None
+        whole = tuple(f"{before}{text}{after}" for before, after in hosts)
+        if self._seen[0] != whole:
+            rows = [self._features([one])[0]["input_ids"][0].tolist() for one in whole]
+            self._seen = whole, [self._windowed.seen(row) for row in rows]
+        self.n_embedded += len(ids) * len(hosts)
+        found = [
+            self._windowed.swapped(seen, at, ids)
+            for seen, at in zip(self._seen[1], places, strict=True)
+        ]
+        vectors: Vectors = np.stack(found, axis=1).reshape(len(ids) * len(hosts), -1)
+        return vectors
+
     def _embedded(self, model: Any, texts: Sequence[str]) -> Vectors:
         import torch
 
@@ -134,7 +172,7 @@ class WhiteBox:
         found = []
         with torch.inference_mode():
             for start in range(0, len(texts), _BATCH):
-                features, _ = self._features(texts[start : start + _BATCH])
+                features = self._tokens(texts[start : start + _BATCH])
                 found.append(_unit(model(features)["sentence_embedding"]).cpu().numpy())
         rows: Vectors = np.concatenate(found).astype(np.float32, copy=False)
         return rows
@@ -179,23 +217,26 @@ class WhiteBox:
         (slopes,) = torch.autograd.grad((vectors * towards.to(vectors.device)).sum(), leaves[0])
         sums: dict[tuple[int, int], torch.Tensor] = {}
         ids: dict[tuple[int, int], int] = {}
+        at: dict[tuple[int, int], list[int]] = {}
         for h, (before, _) in enumerate(hosts):
             for t, (a, b) in enumerate(offsets[h]):
                 span = (a - len(before), b - len(before))
                 if a < b and span[0] >= 0 and span[1] <= len(text):
                     sums[span] = sums[span] + slopes[h, t] if span in sums else slopes[h, t]
                     ids[span] = int(features["input_ids"][h, t])
+                    at.setdefault(span, [-1] * len(hosts))[h] = t
         spans = tuple(sorted(sums))
         if not spans:
-            return Gains((), np.empty(0, np.int64), np.empty((0, len(vocabulary.ids)), np.float32))
+            none = np.empty((0, len(vocabulary.ids)), np.float32)
+            return Gains((), np.empty(0, np.int64), none, np.empty((0, len(hosts)), np.intp))
         now = torch.tensor([ids[span] for span in spans])
         with torch.inference_mode():
             weight = self._words.weight
-            at = torch.stack([sums[span] for span in spans]).to(weight.dtype)
+            slope_at = torch.stack([sums[span] for span in spans]).to(weight.dtype)
             new = weight[torch.from_numpy(vocabulary.ids).to(weight.device)]
-            old = (at * weight[now.to(weight.device)]).sum(dim=1, keepdim=True)
-            gains = (at @ new.T - old).float().cpu().numpy()
-        return Gains(spans, now.numpy(), gains)
+            old = (slope_at * weight[now.to(weight.device)]).sum(dim=1, keepdim=True)
+            gains = (slope_at @ new.T - old).float().cpu().numpy()
+        return Gains(spans, now.numpy(), gains, np.array([at[span] for span in spans], np.intp))
 
     def vocabulary(self, *, subwords: bool = False, ascii_only: bool = True) -> Vocabulary:
         """Tokens that stay what they are when their text is read again.
@@ -239,27 +280,29 @@ class WhiteBox:
             np.array([glued for _, _, glued in same], dtype=np.bool_),
         )
 
+    def _tokens(self, texts: Sequence[str], **more: Any) -> dict[str, torch.Tensor]:
+        given = self._tokenizer(
+            [self._prompt + text for text in texts],
+            padding=True,
+            truncation=True,
+            max_length=self.n_tokens,
+            return_tensors="pt",
+            **more,
+        )
+        device = self._words.weight.device
+        return {key: value.to(device) for key, value in given.items()}
+
     def _features(
         self, texts: Sequence[str]
     ) -> tuple[dict[str, torch.Tensor], list[list[tuple[int, int]]]]:
         """Model input, and the characters of each token in the text without the prompt."""
-        given = dict(
-            self._tokenizer(
-                [self._prompt + text for text in texts],
-                padding=True,
-                truncation=True,
-                max_length=self.n_tokens,
-                return_offsets_mapping=True,
-                return_tensors="pt",
-            )
-        )
+        given = self._tokens(texts, return_offsets_mapping=True)
         shift = len(self._prompt)
         offsets = [
             [(a - shift, b - shift) if b > a else (0, 0) for a, b in row]
             for row in given.pop("offset_mapping").tolist()
         ]
-        device = self._words.weight.device
-        return {key: value.to(device) for key, value in given.items()}, offsets
+        return given, offsets
 
     def _roughly(self) -> Any:
         """A copy in bfloat16, where the processor computes that fast; else None."""
@@ -269,6 +312,11 @@ class WhiteBox:
         if self._words.weight.device.type != "cpu" or not fast():
             return None
         return copy.deepcopy(self._model).to(torch.bfloat16)
+
+    def _quickly(self) -> Windowed | None:
+        if self._words.weight.device.type != "cpu":
+            return None
+        return Windowed.over(self._rough or self._model)
 
 
 def _unit(vectors: torch.Tensor) -> torch.Tensor:

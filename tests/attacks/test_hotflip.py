@@ -84,6 +84,7 @@ def test_screened_candidates_are_checked_before_they_are_taken(
     monkeypatch.setattr(
         box, "screened", lambda texts: box.embed(texts) + noise.normal(0, 0.03, (len(texts), 32))
     )
+    monkeypatch.setattr(box, "swapped", lambda *_: None)
     found = search_for(at=box)
     text, aim = gradient_encoder.encode([f"{found.text} per lund", AIM])
     assert found.value == pytest.approx(float(text @ aim), abs=1e-5)
