@@ -117,12 +117,15 @@ planted alone is its own wording (a question asked and answered, an answer press
 order) and its vector, which is that of any passage on the topic. `poisonedrag`, `gpt4`, `blind` and
 `counterfact` without the question are plain false statements; planted once, nothing in text or
 vector tells them from true ones, and no list of 200 among 100,000 can hold them. Five of them about
-one question look like five honest texts about one subject, of which this store holds hundreds
-(manual pages that share their wording, one page in several editions, the DUSK people described five
-times each), so `near-duplicates` sees them but cannot put them first. Such poison is found with a
-question at hand (`guard`), from one confirmed passage (`--like`, below) or from a wrong answer
-(`trace`, below). An edited copy and its original accuse each other: nothing in the store says which
-is true, so half of what `conflicts` lists is honest."""
+one question are several wordings of one claim. Honest look-alikes mostly share runs of words, so
+`near-duplicates` puts the groups that lie closest together first; the others lie no closer than
+honest texts about one subject do (this store has people described five times each). The five of
+`blind` and `counterfact` are written as documents of different kinds, and hardly form a group at
+all. Such poison is found with a question at hand (`guard`), from one confirmed passage (`--like`,
+below) or from a wrong answer (`trace`, below). Questions without a mark that run on into lower
+case, and misspellings of two words or fewer, are missed. Of the made triggers half have no gap
+to the passages around them. An edited copy and its original accuse each other, so half of what
+`conflicts` lists is honest."""
 
 
 def _clean(clean: dict[str, Any]) -> str:
