@@ -25,7 +25,7 @@ from attacks_fluency import Fluency
 from attacks_llm import calls
 from attacks_measures import Made, Measure, crafted, crafted_for_many, in_parts, triggered
 from attacks_report import markdown
-from attacks_rows import Rows, commit
+from attacks_rows import Rows, commit, earlier, gathered
 from attacks_scan import BUDGET, TOGETHER, scanned
 from attacks_store import SETS, Aim, PlantedStore, built
 from attacks_variants import Variant, variants
@@ -136,6 +136,12 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a few questions, under two minutes")
     parser.add_argument("--only", nargs="+", help="these attacks only")
     parser.add_argument("--keep", type=Path, help="results that the others are taken from")
+    parser.add_argument(
+        "--so-far",
+        type=Path,
+        metavar="FOLDER",
+        help="only write down the rows a run has kept there",
+    )
     parser.add_argument("--seconds", type=float, help="most time to make one attack's poison")
     parser.add_argument("--out", type=Path, help="folder for attacks.md and attacks.json")
     arguments = parser.parse_args()
@@ -148,11 +154,15 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     check_writable(folder / "attacks.json")
     logging.getLogger("ragshield").setLevel(logging.ERROR)
+    if arguments.so_far:
+        write(gathered(arguments.so_far, arguments.keep), folder)
+        print(folder / "attacks.md")
+        return
     bench = Bench(arguments)
     rows = Rows(ROOT / ".cache" / "attack-results" / "rows", environment(bench))
     results: dict[str, Any] = {"environment": environment(bench), "attacks": {}}
     if arguments.keep:
-        results["attacks"] = json.loads(arguments.keep.read_text(encoding="utf-8"))["attacks"]
+        results["attacks"] = earlier(arguments.keep)
     results["none"] = rows.kept("none", bench.none)
     results["llm"] = rows.kept("llm", lambda: calls(bench.aims[: 4 if bench.quick else 40]))
     chosen = list(variants(arguments.only))

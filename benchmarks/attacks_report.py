@@ -15,8 +15,18 @@ _TITLES = {
 def markdown(results: dict[str, Any]) -> str:
     """The whole page."""
     env = results["environment"]
-    run = {k: v for k, v in results["attacks"].items() if "not_run" not in v}
-    parts = [_preface(env), *results.get("notes", ())]
+    run = {
+        f"{k} †" if "earlier" in v else k: v
+        for k, v in results["attacks"].items()
+        if "not_run" not in v
+    }
+    parts = [_preface(env)]
+    if old := sorted({v["earlier"] for v in run.values() if "earlier" in v}):
+        parts.append(
+            f"† measured earlier, at commit {', '.join(old)}: the attack is the same, the guard's "
+            "and the scan's columns are those of the guard and the scan as they then were, times "
+            "are the clock's, - in the scan's column is not measured."
+        )
     for name, title in _TITLES.items():
         rows = {label: found[name] for label, found in run.items() if name in found}
         none = results["none"][name]
@@ -121,7 +131,7 @@ def _cost(run: dict[str, Any]) -> str:
         lines.append(
             [
                 label,
-                f"{row['passages_a_lot']:.1f}",
+                f"{row.get('passages_a_lot', row['n_passages'] / row['n_targets']):.1f}",
                 f"{row['seconds_per_passage'] * 1e3:.1f}",
                 f"{row['seconds_per_passage_p90'] * 1e3:.1f}",
                 f"{row['embedded_per_passage']:.1f}",

@@ -30,6 +30,7 @@ class Rows:
         setting = json.dumps([environment[key] for key in _KEYS]) + _state()
         self._folder = folder / hashlib.sha256(setting.encode()).hexdigest()[:12]
         self._folder.mkdir(parents=True, exist_ok=True)
+        self.kept("environment", lambda: environment)
 
     def kept(self, label: str, measured: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """The row that was measured before, or now."""
@@ -40,6 +41,25 @@ class Rows:
                 json.dump(row, file)
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return found
+
+
+def gathered(folder: Path, keep: Path | None) -> dict[str, Any]:
+    """The rows of a run that broke off, and earlier ones in the others' place."""
+    rows = {p.stem: json.loads(p.read_text(encoding="utf-8")) for p in folder.glob("*.json")}
+    results = {name: rows.pop(name) for name in ("environment", "none", "llm")}
+    if in_lab := rows.pop("none in lab", None):
+        rows["none, reader: lab"] = in_lab
+    return {**results, "attacks": (earlier(keep) if keep else {}) | rows}
+
+
+def earlier(path: Path) -> dict[str, Any]:
+    """Rows of an earlier run, marked as such."""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    commit = found["environment"].get("commit", "")
+    return {
+        label: row if "not_run" in row else {"earlier": commit, **row}
+        for label, row in found["attacks"].items()
+    }
 
 
 def commit() -> str:

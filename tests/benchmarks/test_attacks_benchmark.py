@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -10,7 +11,7 @@ from attacks_fluency import Fluency, Trigrams, mean_interval
 from attacks_llm import calls
 from attacks_measures import Made, Measure, crafted, crafted_for_many, in_parts, triggered
 from attacks_report import markdown
-from attacks_rows import Rows
+from attacks_rows import Rows, gathered
 from attacks_scan import Remembering, scanned
 from attacks_store import FORGED, Aim, CountingEncoder, PlantedStore, unlabelled
 from attacks_variants import variants
@@ -262,6 +263,30 @@ def test_a_measured_row_is_kept_until_the_setting_or_the_code_changes(
     assert Rows(tmp_path, setting).kept("naive, no question", measured) == {"value": 3}
 
 
+def test_a_run_that_broke_off_is_written_down_with_earlier_rows_marked_as_such(tmp_path) -> None:
+    rows = {
+        "environment": {"commit": "new"}, "none": {"real": 1}, "llm": {},
+        "none in lab": {"world": 2}, "naive": {"real": 3, "failures": []},
+    }  # fmt: skip
+    for name, row in rows.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(row))
+    old = {
+        "environment": {"commit": "old"},
+        "attacks": {"naive": {"real": 4}, "garag": {"real": 5}, "persona": {"not_run": "why"}},
+    }
+    (tmp_path / "keep").mkdir()
+    (tmp_path / "keep" / "attacks.json").write_text(json.dumps(old))
+    found = gathered(tmp_path, tmp_path / "keep" / "attacks.json")
+    assert found["environment"] == {"commit": "new"}
+    assert found["attacks"] == {
+        "naive": {"real": 3, "failures": []},
+        "garag": {"real": 5, "earlier": "old"},
+        "persona": {"not_run": "why"},
+        "none, reader: lab": {"world": 2},
+    }
+    assert set(gathered(tmp_path, None)["attacks"]) == {"naive", "none, reader: lab"}
+
+
 def test_the_calls_that_attacks_make_are_counted_at_the_server(monkeypatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     found = calls(AIMS[:2])
@@ -291,6 +316,7 @@ def test_the_report_names_what_ran_what_did_not_and_what_was_left_out(measure, s
             "none": none,
             "attacks": {
                 "corruptrag": found | {"failures": ["no | answer"]},
+                "naive": found | {"failures": [], "earlier": "abc123"},
                 "persona": {"not_run": "needs a language model"},
             },
         }
@@ -298,6 +324,8 @@ def test_the_report_names_what_ran_what_did_not_and_what_was_left_out(measure, s
     assert "A quick run: no result" in text
     share = f"{found['real']['top5']['value']:.2f}".removeprefix("0")
     assert f"| corruptrag | 4 | {share} |" in text
+    assert f"| naive † | 4 | {share} |" in text
+    assert "† measured earlier, at commit abc123" in text
     assert "| persona | needs a model: not run here (needs a language model) |" in text
     assert "| corruptrag | 1 | no / answer |" in text
     assert Made().of("real") == []
