@@ -17,13 +17,17 @@ def siblings(url: str) -> tuple[str, ...]:
     Asked of the store itself; empty for stores that hold one collection.
 
     Args:
-        url: `chroma:`, `chroma+http(s):`, `sqlite:`, `lancedb:` or `qdrant:` with a
-            collection; others have no siblings that can be listed.
+        url: `chroma:`, `chroma+http(s):`, `sqlite:`, `lancedb:`, `qdrant:` or `pgvector:`
+            with a collection; others have no siblings that can be listed.
 
     Raises:
         StoreError: the store cannot be asked.
     """
     scheme, _, rest = url.partition(":")
+    if scheme == "pgvector":
+        from ragshield.stores.pgvector_table import other_tables
+
+        return tuple(f"{url.rpartition('#')[0]}#{name}" for name in other_tables(url))
     lister = _LISTERS.get(scheme)
     place, hash_, own = rest.partition("#")
     if lister is None or not hash_:

@@ -46,6 +46,14 @@ class PgvectorPurge:
        written anew;
     4. where the role may, the log is switched until every old segment is overwritten.
 
+    So an HNSW graph is built anew though plain VACUUM has zeroed the deleted vectors in it:
+    it names rows by their place in the table, and whatever writes the table anew moves all
+    of them. To leave the table in place its pages would have to be cleared: PostgreSQL
+    gives no program the means to, no recipe can tell a deleted row's bytes in free space
+    from those of rows that moved, and filling the space with updates that are taken back
+    writes to live pages and indexes, fires triggers and covers a page only by luck. Where
+    that time is too much, IVFFlat is built many times faster.
+
     Each step is safe to be cut off and repeats when called again. Readers wait for the
     table while step 2 lasts. An index of pgvector is built anew, and it is approximate: a
     search through it may rank a few rows otherwise than before.

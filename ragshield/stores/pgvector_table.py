@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote
 
 from ragshield.errors import (
     IncompleteError,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from psycopg.sql import Composable
 
 _VECTORS = frozenset({"vector", "halfvec", "sparsevec"})
+_LANGCHAIN = "langchain_pg_embedding"
 _PATIENCE_S = 10
 _NO_PASSWORD = "; set PGPASSWORD, or write a line for it into ~/.pgpass"
 
@@ -157,7 +159,7 @@ def find_table(connection: Connection[Any], url: str) -> Table:
         vectors = [row[0] for row in columns if row[1].rpartition(".")[2] in _VECTORS]
         hidden = {row[0] for row in columns if row[3]}
         collection = None
-        if name == "langchain_pg_embedding":
+        if name == _LANGCHAIN:
             hidden.add("collection_id")
             collection = _collection(connection, url, schema, address.options.get("collection"))
         chosen = choose_columns(
@@ -167,12 +169,48 @@ def find_table(connection: Connection[Any], url: str) -> Table:
     return Table(schema, name, oid, chosen, kinds, width, collection)
 
 
-def _collection(connection: Connection[Any], url: str, schema: str, asked: str | None) -> str:
+def other_tables(url: str) -> list[str]:
+    """What stands behind the `#` for every other table of vectors that this role may read.
+
+    Of LangChain's table of all collections each one counts by itself.
+
+    Raises:
+        StoreError: the server cannot be asked.
+    """
+    with closing(connected(url)) as connection, translated(url):
+        own = find_table(connection, url)
+        tables = connection.execute(
+            "SELECT DISTINCT c.oid, n.nspname, c.relname, pg_table_is_visible(c.oid) "
+            "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+            "JOIN pg_attribute a ON a.attrelid = c.oid AND NOT a.attisdropped "
+            "JOIN pg_type t ON t.oid = a.atttypid "
+            "WHERE c.relkind = 'r' AND t.typname = ANY(%s) "
+            "AND has_table_privilege(c.oid, 'SELECT')",
+            [sorted(_VECTORS)],
+        ).fetchall()
+        found = []
+        for oid, schema, name, visible in tables:
+            shown_name = name if visible else f"{schema}.{name}"
+            if name == _LANGCHAIN:
+                for collection, uuid in _collections(connection, schema).items():
+                    if (oid, uuid) != (own.oid, own.collection):
+                        found.append(f"{shown_name}?collection={quote(collection)}")
+            elif oid != own.oid:
+                found.append(shown_name)
+    return sorted(found)
+
+
+def _collections(connection: Connection[Any], schema: str) -> dict[str, str]:
+    """The UUID of each of LangChain's collections, by its name."""
     from psycopg.sql import SQL, Identifier
 
     table = Identifier(schema, "langchain_pg_collection")
     rows = connection.execute(SQL("SELECT name, uuid::text FROM {} ORDER BY name").format(table))
-    known = dict(rows.fetchall())
+    return dict(rows.fetchall())
+
+
+def _collection(connection: Connection[Any], url: str, schema: str, asked: str | None) -> str:
+    known = _collections(connection, schema)
     if asked is None and len(known) == 1:
         return str(next(iter(known.values())))
     if asked is None or asked not in known:

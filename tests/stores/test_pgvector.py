@@ -242,3 +242,40 @@ def test_what_the_server_raises_becomes_one_line(raised, expected, words) -> Non
         raise raised
     assert "\n" not in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+def test_a_plan_looks_into_the_other_tables_and_collections(database) -> None:
+    from ragshield.forget import plan_forget
+    from ragshield.forget.siblings import siblings
+    from ragshield.stores.pgvector import create_pgvector
+
+    _langchain(database, "docs", "old letters")
+    database.execute("CREATE TABLE numbers (id text, n int)")
+    database.execute("CREATE SCHEMA aside")
+    text = "Ada Lindqvist founded the Tannow rope works in 1820 beside the northern quay."
+    others = [f"Rain falls on {200 + i} days along part {i} of this coast." for i in range(4)]
+    address = _url(database, "x").removeprefix("pgvector:").partition("#")[0]
+    for table, rows in {
+        "mine": [text, *others],
+        "aside.copies": [text.replace(" the ", " a ")],
+    }.items():
+        passages = tuple(Passage(f"{table}-{i}", said) for i, said in enumerate(rows))
+        vectors = np.random.default_rng(1).standard_normal((len(rows), 3)).astype(np.float32)
+        create_pgvector(address, table, Batch(passages, vectors)).close()
+    place = _url(database, "")
+    langchain = f"{place}langchain_pg_embedding?collection="
+    assert siblings(f"{place}mine") == (
+        f"{place}aside.copies",
+        f"{langchain}docs",
+        f"{langchain}old%20letters",
+    )
+    assert siblings(f"{langchain}old letters") == (
+        f"{place}aside.copies",
+        f"{langchain}docs",
+        f"{place}mine",
+    )
+    with open_store(f"{place}mine") as store:
+        plan = plan_forget(store, ids=["mine-0"])
+    assert [(o.store_url, [i.passage_id for i in o.selected]) for o in plan.elsewhere] == [
+        (f"{place}aside.copies", ["aside.copies-0"])
+    ]
