@@ -3,8 +3,7 @@
 python benchmarks/scan_detection.py             the whole, about an hour on four shared cores
 python benchmarks/scan_detection.py --quick     10,000 passages, a few families, two minutes
 python benchmarks/scan_detection.py --sizes 60 --keep scan.json
-    the screens and the ranking anew; the other methods and the traceback, which do not
-    depend on them, from an earlier run with the same draws
+    the screens and the ranking anew; the rest from an earlier run with the same draws
 python benchmarks/scan_detection.py --findings folder
     keep the findings of each draw there, and go on with those that are there already
 """
@@ -97,7 +96,7 @@ def draws_of(
     out: list[Draw] = []
     for number, family in enumerate(found):
         most = sum(len(c.passages) for c in family.campaigns)
-        for size in sizes:
+        for size in sizes if most > SIZES[0] else SIZES[:1]:
             rng = np.random.default_rng([size, number])
             chosen = draw(family, size, rng)
             split = family.name == "attack split-payload"
@@ -221,22 +220,27 @@ def _followed(n: int) -> list[dict[str, Any]]:
 
 
 def measured(
-    world: World, n_workers: int, n_campaigns: int
+    world: World, n_workers: int, n_campaigns: int | None
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Every draw, the slow part, and what else takes long; in processes that share the store."""
+    """Every draw, the slow part, in processes that share the store; and what else takes long.
+
+    The latter, a whole scan and `--like`, only if `n_campaigns` is given.
+    """
     global _world
     _world = world
     started = time.perf_counter()
     rows = []
     with multiprocessing.get_context("fork").Pool(n_workers) as pool:
-        engine = pool.apply_async(_engine)
-        followed = pool.apply_async(_followed, (n_campaigns,))
+        others = {}
+        if n_campaigns is not None:
+            others["engine"] = pool.apply_async(_engine)
+            others["campaigns"] = pool.apply_async(_followed, (n_campaigns,))
         for n, row in enumerate(pool.imap(measure, range(len(world.draws))), start=1):
             spent = time.perf_counter() - started
             left = spent / n * (len(world.draws) - n)
             _tell(f"{n} of {len(world.draws)} draws, {left / 60:.0f} min left: {row['family']}")
             rows.append(row)
-        return rows, {"engine": engine.get(), "campaigns": followed.get()}
+        return rows, {name: found.get() for name, found in others.items()}
 
 
 def kept(rows: Sequence[dict[str, Any]], earlier: dict[str, Any]) -> None:
@@ -277,16 +281,21 @@ def main() -> None:
     if given.findings is not None:
         given.findings.mkdir(parents=True, exist_ok=True)
     honest = world.findings("honest", world.store)
-    rows, others = measured(world, given.workers, 4 if given.quick else 12)
+    n_campaigns = 4 if given.quick else 12
+    rows, others = measured(world, given.workers, None if earlier else n_campaigns)
     if earlier is not None:
         kept(rows, earlier)
+        others = {name: earlier[name] for name in ("engine", "campaigns")}
     _tell("choosing the constants again without each family")
-    chosen = held_out(rows, candidates(quick=given.quick))
+    pool = multiprocessing.get_context("fork").Pool(given.workers)
+    chosen = held_out(rows, candidates(quick=given.quick), pool.map)
     halves = transferred(
         [row for row in rows if row["size"] == min(PEERS_AT, max(sizes))],
         compact([f for fs in honest.values() for f in fs], {})["found"],
         [p.id for p in world.store.all],
+        pool.map,
     )
+    pool.terminate()
     for row in rows:
         del row["findings"]
     if earlier is None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from ragshield import ranking, rarity
 from ragshield.records import Action, Finding
 
+Each: TypeAlias = Callable[[Callable[..., Any], Iterable[Any]], Iterable[Any]]
 BUDGETS = (0.001, 0.002, 0.01)
 _KIN = {
     "attack poisonedrag": "poisonedrag",
@@ -56,13 +58,16 @@ def kin(family: str) -> str:
     return name.split(",")[0].split(":")[0]
 
 
-def held_out(rows: Sequence[dict[str, Any]], tried: Sequence[Constants]) -> dict[str, Any]:
+def held_out(
+    rows: Sequence[dict[str, Any]], tried: Sequence[Constants], each: Each = map
+) -> dict[str, Any]:
     """By family and kind, recall with the constants that suit all other families best.
 
-    The draws that peers saw, too; the best have the highest mean recall at 0.2 %.
+    The draws that peers saw, too; the best have the highest mean recall at 0.2 %. `each` is
+    `map`, or one that works in several processes.
     """
     used = [row for row in rows if "HubScan's hubness" in row["methods"]]
-    found = {c: [_recalls(row, c) for row in used] for c in tried}
+    found = {c: list(each(partial(_recalls, constants=c), used)) for c in tried}
     out: dict[str, Any] = {}
     for i, row in enumerate(used):
         others = [j for j, other in enumerate(used) if kin(other["family"]) != kin(row["family"])]
@@ -82,7 +87,10 @@ def held_out(rows: Sequence[dict[str, Any]], tried: Sequence[Constants]) -> dict
 
 
 def transferred(
-    rows: Sequence[dict[str, Any]], honest: Sequence[Sequence[Any]], ids: Sequence[str]
+    rows: Sequence[dict[str, Any]],
+    honest: Sequence[Sequence[Any]],
+    ids: Sequence[str],
+    each: Each = map,
 ) -> list[dict[str, Any]]:
     """Recall in each half of the store, ranked with the usual rates of either half.
 
@@ -93,13 +101,15 @@ def transferred(
         rows: the draws that are measured.
         honest: what the screens find where nothing is planted: as `compact` gives it.
         ids: of the honest passages.
+        each: see `held_out`.
     """
     n_of = {half: sum(_half(name) == half for name in ids) for half in (True, False)}
     rates = {half: _rates([f for f in honest if _half(f[0]) == half], n_of[half]) for half in n_of}
     out = []
     for half, n in n_of.items():
         for of in (half, not half):
-            found = [_recalls(row, CHOSEN, half=half, n=n, rates=rates[of]) for row in rows]
+            recalls = partial(_recalls, constants=CHOSEN, half=half, n=n, rates=rates[of])
+            found = list(each(recalls, rows))
             names = ("documentation", "dictionaries")
             out.append(
                 {
