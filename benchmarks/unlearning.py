@@ -31,7 +31,9 @@ def main() -> int:
     parser.add_argument("--per-family", type=int, default=2, help="probes for the hardened method")
     parser.add_argument("--models", default="obedient,twin", help="names or folders, by comma")
     parser.add_argument("--no-cache", action="store_true", help="ask and embed everything anew")
-    parser.add_argument("--only", choices=["models", "scale"], help="one part; the rest is kept")
+    parser.add_argument(
+        "--only", choices=["models", "scale", "gate"], help="one part; the rest is kept"
+    )
     parser.add_argument(
         "--report", action="store_true", help="only write what a run that was cut off has so far"
     )
@@ -55,20 +57,22 @@ def main() -> int:
         }
         _write(found, output, _environment(given, n_each, per_family, start))
         return 0
+    jobs: dict[str, Any] = {}
     with ProcessPoolExecutor(2) as pool:
-        asked = {
-            name: pool.submit(run_model, name, n_each, per_family, not given.no_cache)
-            for name in (models if given.only != "scale" else ())
-        }
-        scale = (
-            pool.submit(run_scale, given.quick, not given.no_cache)
-            if given.only != "models"
-            else None
-        )
-        if asked:
-            found["models"] = {Path(name).name: job.result() for name, job in asked.items()}
-        if scale is not None:
-            found["scale"] = scale.result()
+        if given.only in (None, "models"):
+            for name in models:
+                args = (name, n_each, per_family, not given.no_cache)
+                jobs[f"model {Path(name).name}"] = pool.submit(run_model, *args)
+        for part, run in (("scale", run_scale), ("gate", run_gate)):
+            if given.only in (None, part):
+                jobs[part] = pool.submit(run, given.quick, not given.no_cache)
+        done = {name: job.result() for name, job in jobs.items()}
+    # What another run wrote meanwhile stays.
+    found = json.loads(raw.read_text()) if given.only and raw.exists() else {}
+    asked = {n.removeprefix("model "): d for n, d in done.items() if n.startswith("model ")}
+    if asked:
+        found["models"] = {**found.get("models", {}), **asked}
+    found |= {part: done[part] for part in ("scale", "gate") if done.get(part)}
     _write(found, output, _environment(given, n_each, per_family, start) if asked else None)
     print(f"{output} written in {(time.perf_counter() - start) / 60:.1f} minutes")
     return 0
@@ -115,6 +119,16 @@ def run_scale(quick: bool, cached: bool) -> dict[str, Any]:
     from unlearning_scale import scaled
 
     return scaled(CACHE / "unlearning-vectors.sqlite" if cached else None, quick=quick)
+
+
+def run_gate(quick: bool, cached: bool) -> dict[str, Any] | None:
+    """The gates on other people's data; None without it."""
+    if quick:
+        return None
+    _one_thread()
+    from unlearning_gate import judged
+
+    return judged(CACHE / "unlearning-vectors.sqlite" if cached else None)
 
 
 def _one_thread() -> None:

@@ -6,13 +6,13 @@ from typing import Any
 
 from guard_tables import table
 
-_ARMS = ("before", "no retrieval", "oracle")
 _TWIN = "twin"
+_NO_RUN = {"commit": "-", "n_each": 0, "minutes": 0, "quick": False, "command": "-"}
 
 
 def markdown(found: dict[str, Any]) -> str:
     """The whole page."""
-    env, models = found["environment"], found["models"]
+    env, models = found.get("environment", _NO_RUN), found.get("models", {})
     parts = [_preface(env, models), "## Targets\n\n" + _targets(found)]
     for name, model in models.items():
         parts.append(f"## The lab's model: {name}\n\n" + _overview(model))
@@ -25,6 +25,8 @@ def markdown(found: dict[str, Any]) -> str:
         parts.append("### Cost of an answer\n\n" + _cost(model))
     if "scale" in found:
         parts.append("## One to a thousand targets\n\n" + _scale(found["scale"]))
+    if "gate" in found:
+        parts.append("## The gates on other people's data\n\n" + _other_data(found["gate"]))
     parts.append("## How it is measured\n\n" + _method())
     return "\n\n".join(parts) + "\n"
 
@@ -251,6 +253,46 @@ def _speed(row: dict[str, Any]) -> list[str]:
 
 def _rates(row: dict[str, Any]) -> list[str]:
     return [_full(row["leak"]), _full(row["over_refusal"]), f"{row['threshold']:.3f}"]
+
+
+def _other_data(gate: dict[str, Any]) -> str:
+    rows = [
+        [
+            name,
+            str(row["n_targets"]),
+            f"{row['threshold']:.3f}",
+            _full(row["beside"]),
+            _full(row["general"]),
+            _full(row["direct"]),
+            _full(row["unnamed"]),
+        ]
+        for name, row in gate["sets"].items()
+    ]
+    head = ["data", "targets", "margin", "refused: others of the set", "refused: general questions"]
+    head += ["refused: direct questions", "refused: questions without the name"]
+    out = [
+        [
+            name,
+            f"{row['similarity']:.2f}, {row['lowest']:.2f}",
+            *(_full(row[part]) for part in ("beside", "general", "unnamed")),
+        ]
+        for name, row in gate["held_out"].items()
+        if row
+    ]
+    codes = [[how, _full(row)] for how, row in gate["encoded"].items()]
+    return (
+        "The query gate with its own margins, which each forget set gives by itself; some of the "
+        "others are listed as neighbours, most are not. RWKU gives names alone, among the others "
+        "are names put together of two of its people.\n\n"
+        + table(head, rows)
+        + "\n\nThe two constants that are not calibrated (cosine from which anything is refused, "
+        "lowest margin), chosen on three sets for most unnamed questions refused at no more than "
+        ".02 of others refused, and measured on the fourth:\n\n"
+        + table(["held out", "constants", "others", "general", "without the name"], out)
+        + "\n\nValues of RESTOR's entities that the output gate alone lets through after a "
+        "question about the entity, by how the answer is written:\n\n"
+        + table(["written", "let through"], codes)
+    )
 
 
 def _method() -> str:

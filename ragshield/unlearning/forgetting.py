@@ -124,6 +124,9 @@ class Forgetting:
         self.output_gate = OutputGate(
             keys, meaning, exact="exact" in gates, attributes="attribute" in gates
         )
+        # What one of them has read in a text the others need not read again.
+        shared = self.query_gate.recogniser
+        self.retrieval_filter.recogniser = self.output_gate.recogniser = shared
         self._speaker = Speaker(model, timeout_s=timeout_s, prompt=prompt)
         self._source = Source(retriever, k, spare=_SPARE if "retrieval" in gates else 1)
         self._k = k

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 _MOST_WORDS = 200_000
 _STEP = np.uint64(0x9E3779B97F4A7C15)
+_START = np.uint64(0x243F6A8885A308D3)
 
 
 class KeyedHashes:
@@ -43,14 +44,30 @@ class KeyedHashes:
 
     def runs(self, hashes: NDArray[np.uint64], n: int) -> NDArray[np.uint64]:
         """Hashes of all runs of `n` words, (max(0, len - n + 1),) uint64."""
-        n_runs = len(hashes) - n + 1
-        if n_runs <= 0:
-            return np.empty(0, dtype=np.uint64)
-        found = np.full(n_runs, np.uint64(n), dtype=np.uint64)
-        for i in range(n):
-            found = (found + hashes[i : i + n_runs]) * _STEP
-            found ^= found >> np.uint64(29)
-        return found
+        for _, found in self.runs_of(hashes, (n,)):
+            return found
+        return np.empty(0, dtype=np.uint64)
+
+    def runs_of(
+        self, hashes: NDArray[np.uint64], lengths: Sequence[int]
+    ) -> Iterator[tuple[int, NDArray[np.uint64]]]:
+        """Each length with the hashes of all its runs, from the shortest.
+
+        One length goes on from the one before, so that all cost what the longest does.
+        Lengths beyond the text's are left out.
+
+        Args:
+            hashes: (n,) uint64, of the words.
+            lengths: at least 1 each.
+        """
+        wanted = set(lengths)
+        most = min(max(wanted, default=0), len(hashes))
+        state = np.full(len(hashes), _START, dtype=np.uint64)
+        for n in range(1, most + 1):
+            state = (state[: len(hashes) - n + 1] + hashes[n - 1 :]) * _STEP
+            state ^= state >> np.uint64(29)
+            if n in wanted:
+                yield n, state + np.uint64(n)
 
     def run(self, words: Sequence[str]) -> int:
         """The hash of one run of words."""

@@ -24,7 +24,7 @@ from ragshield.records import Vectors
 from ragshield.unlearning.hashing import KeyedHashes
 from ragshield.unlearning.marks import Marks, Typos
 
-SCHEMA = "ragshield-forget-keys/1"
+SCHEMA = "ragshield-forget-keys/2"
 
 
 class Row(IntEnum):

@@ -122,10 +122,7 @@ class Marks:
         if not len(rows):
             return found
         table = self.hashes[rows]
-        for n in lengths:
-            if n > len(hashes):
-                break
-            runs = keyed.runs(hashes, n)
+        for n, runs in keyed.runs_of(hashes, lengths):
             at = np.searchsorted(table, runs)
             at[at == len(table)] = 0
             for i in np.flatnonzero(table[at] == runs):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
-from typing import NamedTuple
+from threading import Lock
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +28,8 @@ QUOTED = 4
 
 _NAMES = (Mark.NAME, Mark.COMMON_NAME, Mark.JOINED)
 _PIECES = 2
+_MOST_KEPT = 128
+_T = TypeVar("_T")
 _MOST_LETTERS = 2000
 _INITIALS = frozenset({"first letters of lines", "first letters of words", "last letters of words"})
 _SCRAMBLED = _INITIALS | {"letters apart"}
@@ -99,10 +103,40 @@ class Recogniser:
         self._typo_hashes = keys.typos.hashes[order]
         self._typo_words = keys.typos.words[order]
         self._implied = self._hashes.mark("attribute", folded(PART))
+        self._names_kept: OrderedDict[str, tuple[Seen, ...]] = OrderedDict()
+        self._values_kept: OrderedDict[str, tuple[Told, ...]] = OrderedDict()
+        self._lock = Lock()
         self._others = frozenset(int(h) for h in keys.marks.of_kind(Mark.OTHER_WORD))
 
-    def names(self, text: str) -> list[Seen]:
+    def names(self, text: str) -> tuple[Seen, ...]:
         """All targets that a text names, however it is spelled; the certain ones first."""
+        return self._kept(self._names_kept, text, self._names)
+
+    def values(self, text: str) -> tuple[Told, ...]:
+        """All phrases of facts that a text holds, also hidden in other spellings."""
+        return self._kept(self._values_kept, text, self._values)
+
+    def _kept(
+        self, kept: OrderedDict[str, tuple[_T, ...]], text: str, find: Callable[[str], list[_T]]
+    ) -> tuple[_T, ...]:
+        """What was found in a text, once: both gates and the filter ask for the same ones."""
+        with self._lock:
+            known = kept.get(text)
+        if known is None:
+            known = tuple(find(text))
+            with self._lock:
+                kept[text] = known
+                while len(kept) > _MOST_KEPT:
+                    kept.popitem(last=False)
+        return known
+
+    def forget(self) -> None:
+        """Drop what is kept of texts seen."""
+        with self._lock:
+            self._names_kept.clear()
+            self._values_kept.clear()
+
+    def _names(self, text: str) -> list[Seen]:
         found: dict[int, Seen] = {}
         for seen in self._named(text):
             known = found.get(seen.target)
@@ -110,8 +144,7 @@ class Recogniser:
                 found[seen.target] = seen
         return sorted(found.values(), key=lambda seen: not seen.certain)
 
-    def values(self, text: str) -> list[Told]:
-        """All phrases of facts that a text holds, also hidden in other spellings."""
+    def _values(self, text: str) -> list[Told]:
         found = dict.fromkeys(self._told(text, "states it"))
         for how, view in views(text):
             hidden = [] if how in _INITIALS else [*self._told(view, f"states it in {how}")]
