@@ -168,8 +168,11 @@ class Measure:
             for k, cells in inside.items():
                 cells.append((sum(h.id in own for h in found[:k]), len(own)))
             hit.append((int(inside[10][-1][0] > 0), 1))
-        places = [[self.fluency.place(p.text) for p in made.poison[i]] for i in at]
-        bits = [[self.fluency.model.surprise(p.text) for p in made.poison[i]] for i in at]
+        groups = [[p.text for p in made.poison[i]] for i in at]
+        if len(groups) > 1 and groups.count(groups[0]) == len(groups):
+            groups = [[text] for text in groups[0]]  # one lot for all questions
+        places = [list(map(self.fluency.place, texts)) for texts in groups]
+        bits = [list(map(self.fluency.model.surprise, texts)) for texts in groups]
         return {
             "top5": as_dict(clustered_rate(inside[5])),
             "top10": as_dict(clustered_rate(inside[10])),

@@ -136,7 +136,7 @@ def _cost(run: dict[str, Any]) -> str:
                 f"{row['seconds_per_passage_p90'] * 1e3:.1f}",
                 f"{row['embedded_per_passage']:.1f}",
                 f"{row['llm_calls_per_passage']:.1f}",
-                full(row["bits_per_character"], 2),
+                _mean(row["bits_per_character"], 2),
             ]
         )
     head = ["attack", "passages a target or set", "ms a passage, median", "90 %", "texts embedded"]
@@ -165,6 +165,13 @@ def _asked(llm: dict[str, Any]) -> str:
     )
 
 
+def _mean(found: dict[str, Any] | None, digits: int = 3) -> str:
+    """As `full`; without an interval where there is none, as for one lot of few passages."""
+    if found and found["low"] is None and found["value"] is not None:
+        return f"{found['value']:.{digits}f} n={found['n']}"
+    return full(found or None, digits)
+
+
 def _details(none: dict[str, Any], run: dict[str, Any]) -> str:
     names = ["top5", "top10", "questions_hit", "attack_success", "accuracy", "less_fluent_than"]
     names += ["guard_recall", "guard_loss", "guarded_attack_success", "guarded_accuracy"]
@@ -173,6 +180,6 @@ def _details(none: dict[str, Any], run: dict[str, Any]) -> str:
     for label, found in {"none": none, **run}.items():
         for kind in _TITLES:
             if kind in found:
-                cells = [full(found[kind].get(name) or None) for name in names]
+                cells = [_mean(found[kind].get(name)) for name in names]
                 lines.append([label, kind, *cells])
     return table(["attack", "questions", *(name.replace("_", " ") for name in names)], lines)
