@@ -39,6 +39,9 @@ since it finds exposure, not poison. Of equally suspicious passages the honest c
 
 Recall is the share of the planted passages among the first 0.1, 0.2 or 1 % of the list, with 95 %
 intervals clustered by question or trigger. Where 200 are planted, 0.2 % has just room for them.
+
+The screens were improved while these families and the honest passages of this store were looked at;
+*held out*, below, is said of the ranking's constants alone.
 """
 
 KEPT = """
