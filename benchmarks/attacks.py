@@ -155,7 +155,8 @@ def main() -> None:
     check_writable(folder / "attacks.json")
     logging.getLogger("ragshield").setLevel(logging.ERROR)
     if arguments.so_far:
-        write(gathered(arguments.so_far, arguments.keep), folder)
+        labels = [variant.label for variant in variants(arguments.only)]
+        write(gathered(arguments.so_far, arguments.keep, labels), folder)
         print(folder / "attacks.md")
         return
     bench = Bench(arguments)

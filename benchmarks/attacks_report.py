@@ -37,7 +37,7 @@ def markdown(results: dict[str, Any]) -> str:
     parts.append(f"## Every rate with its interval and n\n\n{_details(results['none'], run)}")
     missing = {k: v["not_run"] for k, v in results["attacks"].items() if "not_run" in v}
     if missing:
-        lines = [[label, f"needs a model: not run here ({why})"] for label, why in missing.items()]
+        lines = [[label, f"not run here: {why}"] for label, why in missing.items()]
         parts.append("## Not run\n\n" + table(["attack", "why"], lines))
     if failed := {k: v["failures"] for k, v in run.items() if v["failures"]}:
         lines = [[label, str(len(why)), why[0].replace("|", "/")] for label, why in failed.items()]

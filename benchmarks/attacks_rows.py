@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +43,21 @@ class Rows:
         return found
 
 
-def gathered(folder: Path, keep: Path | None) -> dict[str, Any]:
-    """The rows of a run that broke off, and earlier ones in the others' place."""
+def gathered(folder: Path, keep: Path | None, labels: Iterable[str] = ()) -> dict[str, Any]:
+    """The rows of a run that broke off, and earlier ones in the others' place.
+
+    Args:
+        folder: where `Rows` kept them.
+        keep: results of the earlier run.
+        labels: of all rows that there should be; what is in neither is said to be missing.
+    """
     rows = {p.stem: json.loads(p.read_text(encoding="utf-8")) for p in folder.glob("*.json")}
     results = {name: rows.pop(name) for name in ("environment", "none", "llm")}
     if in_lab := rows.pop("none in lab", None):
         rows["none, reader: lab"] = in_lab
-    return {**results, "attacks": (earlier(keep) if keep else {}) | rows}
+    found = (earlier(keep) if keep else {}) | rows
+    late = {"not_run": "the run was broken off before it was its turn"}
+    return {**results, "attacks": dict.fromkeys(labels, late) | found}
 
 
 def earlier(path: Path) -> dict[str, Any]:

@@ -284,7 +284,10 @@ def test_a_run_that_broke_off_is_written_down_with_earlier_rows_marked_as_such(t
         "persona": {"not_run": "why"},
         "none, reader: lab": {"world": 2},
     }
-    assert set(gathered(tmp_path, None)["attacks"]) == {"naive", "none, reader: lab"}
+    alone = gathered(tmp_path, None, ["naive", "garag"])["attacks"]
+    assert set(alone) == {"naive", "garag", "none, reader: lab"}
+    assert "broken off" in alone["garag"]["not_run"]
+    assert alone["naive"] == {"real": 3, "failures": []}
 
 
 def test_the_calls_that_attacks_make_are_counted_at_the_server(monkeypatch) -> None:
@@ -326,6 +329,6 @@ def test_the_report_names_what_ran_what_did_not_and_what_was_left_out(measure, s
     assert f"| corruptrag | 4 | {share} |" in text
     assert f"| naive † | 4 | {share} |" in text
     assert "† measured earlier, at commit abc123" in text
-    assert "| persona | needs a model: not run here (needs a language model) |" in text
+    assert "| persona | not run here: needs a language model |" in text
     assert "| corruptrag | 1 | no / answer |" in text
     assert Made().of("real") == []
