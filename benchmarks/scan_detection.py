@@ -178,7 +178,7 @@ def _tell(text: str) -> None:
 
 
 def world_of(
-    size: int, quick: bool, sizes: Sequence[int], *, with_peers: bool, kept: Path | None
+    size: int, quick: bool, sizes: Sequence[int], *, with_peers: bool, folder: Path | None
 ) -> tuple[World, DevData]:
     """The store, the families and the draws, with everything fitted that is fitted once."""
     data = DevData(data_folder())
@@ -206,7 +206,7 @@ def world_of(
     if with_peers:
         _tell("fitting the other methods")
         methods = dict(peers(fit(store), MinHash([p.text for p in store.all])))
-    return World(store, encoder, judge, methods, draws, found, kept), data
+    return World(store, encoder, judge, methods, draws, found, folder), data
 
 
 def _engine() -> dict[str, Any]:
@@ -276,7 +276,7 @@ def main() -> None:
         given.quick,
         sizes,
         with_peers=earlier is None,
-        kept=given.findings,
+        folder=given.findings,
     )
     if given.findings is not None:
         given.findings.mkdir(parents=True, exist_ok=True)
