@@ -51,7 +51,7 @@ SEED = 11
 
 def measured(folder: Path, size: dict[str, int], minutes: float) -> dict[str, Any]:
     """Everything, on the model in one folder; searches end after about so many minutes."""
-    began = time.monotonic()
+    began, weights = time.monotonic(), sha256_of(folder)
     reader = LabReader(str(folder), n_threads=int(os.environ["OMP_NUM_THREADS"]))
     cast = Cast.of(0)
     say(began, "curves")
@@ -90,7 +90,7 @@ def measured(folder: Path, size: dict[str, int], minutes: float) -> dict[str, An
     read = read_targets(reader, inside, cast, size["n_garag"])
     found["garag"] = garag(inside, given, encoder, read, n_generations=size["n_bred"])
     return found | {
-        "weights": sha256_of(folder),
+        "weights": weights,
         "threads": os.environ["OMP_NUM_THREADS"],
         "seconds": time.monotonic() - began,
     }
