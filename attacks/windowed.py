@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _BATCH = 32
 _AROUND = 8
 """Tokens on each side of the new one that the lower layers work out anew."""
-_LOWER = 2 / 3
+_LOWER = 5 / 6
 """Share of the layers that are lower ones."""
 _PROBE = "who wrote the book that the town on the river remembers"
 
@@ -39,11 +39,11 @@ class Seen(NamedTuple):
 class Windowed:
     """Vectors of a text with one token replaced, from half of the work and nearly right.
 
-    In the lower two thirds of the layers only the tokens near the new one are worked out
-    anew; the others keep what they were in the text as it is. What a replacement changes
-    far away arises above. With MiniLM and 24 steps of PoisonedRAG the ranks of 100
-    candidates agree with the exact ones to .97 (Spearman), and the best of the first four
-    is .0004 below the best of all in cosine.
+    In the lower five of six layers only the tokens near the new one are worked out anew;
+    the others keep what they were in the text as it is, and what a replacement changes far
+    away arises above. With MiniLM and 8 steps of PoisonedRAG the ranks of 100 candidates
+    agree with the exact ones to .96 (Spearman; .98 with two thirds of the layers), and the
+    best of the first four is .0004 below the best of all in cosine, .003 at most.
 
     Built for BERT; `over` gives None for anything else.
     """
