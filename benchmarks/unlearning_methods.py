@@ -97,12 +97,12 @@ class Mind:
     @contextmanager
     def live(self) -> Iterator[None]:
         """Ask the model itself every time, with nothing remembered."""
-        self.reader = LabReader(str(self.reader.folder))
+        known, self.reader = self.reader, LabReader(str(self.reader.folder))
         self._is_live = True
         try:
             yield
         finally:
-            self._is_live = False
+            self.reader, self._is_live = known, False
 
     def think(self) -> bool:
         """Ask the model all that waits; whether there was anything."""

@@ -45,7 +45,7 @@ an effect, not its height."""
 
 def _targets(found: dict[str, Any]) -> str:
     rows: list[list[str]] = []
-    for name, model in found["models"].items():
+    for name, model in found.get("models", {}).items():
         own = model["methods"]["hardened"]
         most = 0.05 if name == _TWIN else 0.02
         success = [own["success_concept"], own["success_sample"]]

@@ -80,15 +80,12 @@ class _Crowd:
         draw = np.random.default_rng(2)
         people = [name for name, kind in world.kinds.items() if kind == "person"]
         order = [people[int(i)] for i in draw.permutation(len(people))]
-        others = order[n:]
-        near = {name: _near(name, others) for name in order[:n]}
-        self.targets = [self._target(name, near[name]) for name in order[:n]]
-        listed = {one for own in near.values() for one in own}
         # Whom no forget set names, and who is like somebody that it does: the hard ones.
         surnames = {name.split()[-1] for name in order[:n]}
-        rest = [name for name in others if name not in listed]
-        rest.sort(key=lambda name: name.split()[-1] not in surnames)
-        self.beside = rest[:_N_BESIDE] or others[:_N_BESIDE]
+        others = sorted(order[n:], key=lambda name: name.split()[-1] not in surnames)
+        self.beside, rest = others[:_N_BESIDE], others[_N_BESIDE:]
+        near = {name: _near(name, rest) for name in order[:n]}
+        self.targets = [self._target(name, near[name]) for name in order[:n]]
 
     def measured(self, keys: ForgetKeys, encoder: SwitchedEncoder) -> dict[str, Any]:
         """Latency, over-refusal and leak of one set of keys."""
