@@ -52,9 +52,8 @@ def main() -> int:
     start = time.perf_counter()
     if given.report:
         parts = {Path(m).name: CACHE / f"unlearning-{Path(m).name}-{n_each}.json" for m in models}
-        found["models"] = {
-            name: json.loads(part.read_text()) for name, part in parts.items() if part.exists()
-        }
+        read = {n: json.loads(part.read_text()) for n, part in parts.items() if part.exists()}
+        found["models"] = {n: model for n, model in read.items() if "hardened" in model["methods"]}
         _write(found, output, _environment(given, n_each, per_family, start))
         return 0
     jobs: dict[str, Any] = {}

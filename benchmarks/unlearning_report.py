@@ -32,7 +32,13 @@ def markdown(found: dict[str, Any]) -> str:
 
 
 def _preface(env: dict[str, Any], models: dict[str, Any]) -> str:
+    if not models:
+        return """# Making a closed model forget
+
+So far only the gates were measured; `make bench-unlearn` measures the models."""
     quick = " **A quick run: no result.**" if env["quick"] else ""
+    if env["n_each"] < 50:
+        quick += " **Fewer targets than the 50 and 50 that the benchmark is for.**"
     weights = ", ".join(f"{name} `{model['weights']}`" for name, model in models.items())
     return f"""# Making a closed model forget
 
