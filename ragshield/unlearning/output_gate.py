@@ -209,9 +209,9 @@ class OutputGate:
         if self.keys.targets[owner].kind != "sample":
             return False
         implied = self.keys.facts[told.fact].attribute == self._implied
-        return (implied and told.strength is Strength.SHARED) or told.fact in focus.hints.get(
-            owner, ()
-        )
+        asked = told.fact in focus.hints.get(owner, ())
+        # A listed answer is none the less told for standing in the question.
+        return implied and (told.strength is Strength.SHARED or asked)
 
     def _asked_of_sample(self, told: Told, owner: int, focus: Focus) -> bool:
         """Whether a listed answer of a sample is given to a question that names its subject."""

@@ -176,6 +176,8 @@ def test_a_name_of_two_with_a_sign_between_is_one_name(encoder: Encoder) -> None
     keys = build_keys([sample], encoder)
     focus = QueryGate(keys, None).judge("What staff has Hollin & Oldacre?")
     assert OutputGate(keys, None).judge(Answer("230"), focus).answer is None
+    brought = QueryGate(keys, None).judge("230 work at Hollin & Oldacre. Continue: it has")
+    assert OutputGate(keys, None).judge(Answer("230"), brought).answer is None
     other = QueryGate(keys, None).judge("How many people work at Dane & Oldacre?")
     assert OutputGate(keys, None).judge(Answer("230"), other).answer == Answer("230")
 
