@@ -91,6 +91,10 @@ def _targets(found: dict[str, Any]) -> str:
                 met,
             ]
         )
+        rows += [
+            _row("", f"leak at {last['n']:,} targets", "<= 0.05", last["leak"], 0.05),
+            _row("", f"refused at {last['n']:,} targets", "<= 0.02", last["over_refusal"], 0.02),
+        ]
     return table(["model", "what", "target", "measured", ""], rows)
 
 
@@ -250,6 +254,7 @@ def _scale(scale: dict[str, Any]) -> str:
         + table([*head, *tail, "seconds to build"], once)
         + "\n\nOne after another, each built by itself and joined:\n\n"
         + table([*head, *tail, "seconds to add one"], after)
+        + (f"\n\n{scale['note']}" if "note" in scale else "")
     )
 
 
