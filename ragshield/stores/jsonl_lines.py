@@ -147,10 +147,11 @@ def write_without(
                 for piece in _stay(old, gone):
                     file.write(piece)
                     last = piece[-1:]
-            if last != b"\n":
-                file.write(b"\n")
             for line in new:
+                if last != b"\n":  # the last line had no end
+                    file.write(b"\n")
                 file.write(line)
+                last = line[-1:]
             file.flush()
             temporary.chmod(before.st_mode & 0o7777)
             with suppress(PermissionError):
