@@ -46,7 +46,7 @@ The screens were improved while these families and the honest passages of this s
 
 KEPT = """
 `python benchmarks/scan_detection.py --sizes 60 --keep scan.json --findings folder`: the screens and
-the ranking were measured anew, with 60 planted a draw; the findings are those of several sessions,
+the ranking were measured anew, with 60 planted a draw; the findings are those of several runs,
 each screen's by its code of today. The other methods, the traceback, the rest of a campaign and the
 whole scan are those of the run before, on the same draws; **the whole scan's recall is that of the
 screens and the ranking before this run**.
