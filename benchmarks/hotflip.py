@@ -313,6 +313,8 @@ def main() -> None:
     results: dict[str, Any] = {}
     if arguments.keep:
         results = json.loads(arguments.keep.read_text(encoding="utf-8"))
+        for section in results.values():
+            section["kept"] = True  # until it is measured anew
     results["about"] = {
         "cpu": platform.processor() or platform.machine(),
         "torch": torch.__version__,

@@ -29,7 +29,12 @@ def markdown(results: dict[str, Any]) -> str:
 
 
 def _cost(found: dict[str, Any]) -> str:
-    return f"({found['seconds']:.0f} s with {found['threads']} threads on a shared machine.)"
+    earlier = (
+        " Kept from an earlier run, by the engine as it then was." if found.get("kept") else ""
+    )
+    return (
+        f"({found['seconds']:.0f} s with {found['threads']} threads on a shared machine.{earlier})"
+    )
 
 
 def _number(found: dict[str, Any], digits: int = 3) -> str:

@@ -219,7 +219,7 @@ def load(folder: Path) -> tuple[Llama, Tokenizer, str, int]:
     try:
         tokenizer = Tokenizer.from_str(data)
     except Exception as error:  # the library raises bare Exception
-        reason = str(error).splitlines()[0][:160]
+        reason = (str(error) or type(error).__name__).splitlines()[0][:160]
         raise InputError(f"{folder} holds no lab model that can be read: {reason}") from error
     return model, tokenizer, prompt, end
 
