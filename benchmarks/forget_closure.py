@@ -35,7 +35,7 @@ from ragshield import registry
 from ragshield.encoders import open_encoder
 from ragshield.errors import UsageError
 from ragshield.forget import ForgetPlan, plan_forget
-from ragshield.forget.mentions import Mentions
+from ragshield.forget.matching.mentions import Mentions
 from ragshield.intervals import Counts, clustered_rate
 from ragshield.records import Passage, Spec
 from ragshield.stores.memory import MemoryStore

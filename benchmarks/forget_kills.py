@@ -40,7 +40,7 @@ from forget_kills_stores import STORES, filled, gone_bytes, rows_of
 from ragshield.errors import RagshieldError, UsageError
 from ragshield.forget import apply_plan, undo
 from ragshield.forget.ending import finish, is_final
-from ragshield.forget.history import known_state
+from ragshield.forget.saved.history import known_state
 from ragshield.proof import opened_key, read_certificate
 from ragshield.records import Batch
 

@@ -190,7 +190,7 @@ def undo(
 
     Texts, metadata and vectors come back as they were.
     """
-    from ragshield.forget.history import loaded
+    from ragshield.forget.saved.history import loaded
     from ragshield.forget.undoing import undo as undo_plan
 
     made = loaded(plan_file)
@@ -212,7 +212,7 @@ def undo(
 def _log_in(url: str | None, plan_files: list[Path]) -> None:
     """Keep the password of a URL that names the store of one of the plans."""
     from ragshield.forget.ending import is_final
-    from ragshield.forget.history import loaded
+    from ragshield.forget.saved.history import loaded
     from ragshield.stores.passwords import masked, remember, without_password
 
     if url is None:
@@ -227,7 +227,7 @@ def _log_in(url: str | None, plan_files: list[Path]) -> None:
 
 def _confirm(plan_files: list[Path], *, yes: bool, final: bool, include_review: bool) -> int:
     """Show what would go and ask, unless told not to; gives how many passages."""
-    from ragshield.forget.history import loaded
+    from ragshield.forget.saved.history import loaded
 
     made = [loaded(path) for path in plan_files]
     n = sum(len(one.items if include_review else one.selected) for one in made)

@@ -15,7 +15,7 @@ from ragshield.errors import InputError, UsageError
 from ragshield.files import check_writable, read_jsonl, read_text
 
 if TYPE_CHECKING:
-    from ragshield.forget.plan import ForgetPlan
+    from ragshield.forget.plans.records import ForgetPlan
 
 TrustConfig = Annotated[
     bool,
@@ -163,9 +163,9 @@ def plan(
     """
     if output is not None and requests is None:
         check_writable(output)
-    from ragshield.forget.artefacts import place
-    from ragshield.forget.plan import to_json, write_plan
+    from ragshield.forget.artefacts.places import place
     from ragshield.forget.planning import plan_forget
+    from ragshield.forget.plans.file import to_json, write_plan
     from ragshield.stores.url import open_store
 
     wanted = None if ids is None else _read_ids(ids)
@@ -228,7 +228,7 @@ def plan(
 
 def _say(made: ForgetPlan, output: Path | None) -> None:
     """Notes, and what comes next."""
-    from ragshield.forget.overlapping import overlaps, plans_in
+    from ragshield.forget.plans.overlapping import overlaps, plans_in
 
     if made.unknown_ids:
         err.print(f"note: {len(made.unknown_ids)} ids are not in the store", markup=False)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ragshield.text import cut, visible
 
 if TYPE_CHECKING:
-    from ragshield.forget.plan import ForgetPlan
+    from ragshield.forget.plans.records import ForgetPlan
 
 _SHOWN = 12
 _FACTS_SHOWN = 6
@@ -17,8 +17,8 @@ _FACTS_SHOWN = 6
 
 def plan_page(made: ForgetPlan, width: int) -> list[str]:
     """The plan as lines of at most `width` columns."""
-    from ragshield.forget.plan import LIMITS
-    from ragshield.forget.plan_words import heading, means, purge
+    from ragshield.forget.plans.file import LIMITS
+    from ragshield.forget.plans.words import heading, means, purge
 
     lines = wrap(visible(heading(made)), width)
     lines += [line for said in means(made) for line in wrap(visible(said), width)]

@@ -14,9 +14,9 @@ from ragshield.files import read_jsonl
 from ragshield.text import cut, visible
 
 if TYPE_CHECKING:
-    from ragshield.forget.artefacts import Place
-    from ragshield.forget.plan import ForgetPlan
-    from ragshield.forget.request import Request
+    from ragshield.forget.artefacts.places import Place
+    from ragshield.forget.plans.records import ForgetPlan
+    from ragshield.forget.plans.request import Request
     from ragshield.protocols import Encoder
 
 _LISTS = ("ids", "texts", "aliases", "exceptions")
@@ -42,9 +42,9 @@ def plan_all(
         UsageError: no folder, or one that holds plans.
         InputError: a line is no request; the message names it.
     """
-    from ragshield.forget.overlapping import overlaps
-    from ragshield.forget.plan import write_plan
     from ragshield.forget.planning import plan_requests
+    from ragshield.forget.plans.file import write_plan
+    from ragshield.forget.plans.overlapping import overlaps
     from ragshield.stores.url import open_store
 
     if folder is None:
@@ -82,7 +82,7 @@ def read_requests(path: Path) -> list[Request]:
     Raises:
         InputError: an unknown or unusable entry, or what does not go together.
     """
-    from ragshield.forget.request import asked
+    from ragshield.forget.plans.request import asked
 
     found = []
     for number, row in read_jsonl(path):
@@ -118,7 +118,7 @@ def _checked(row: dict[str, Any], where: str) -> dict[str, Any]:
 
 
 def _line(plan: ForgetPlan) -> str:
-    from ragshield.forget.plan_words import target
+    from ragshield.forget.plans.words import target
 
     name = "" if plan.path is None else plan.path.name
     counts = f"{len(plan.selected):4} selected {len(plan.review):4} to review"

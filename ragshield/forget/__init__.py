@@ -2,8 +2,10 @@
 
 from ragshield.forget.applying import ForgetResult, apply_plan
 from ragshield.forget.ending import Ended, finish
-from ragshield.forget.overlapping import Overlap, overlaps
-from ragshield.forget.plan import (
+from ragshield.forget.planning import plan_forget, plan_requests
+from ragshield.forget.plans.file import read_plan, write_plan
+from ragshield.forget.plans.overlapping import Overlap, overlaps
+from ragshield.forget.plans.records import (
     Artefact,
     AtRisk,
     Elsewhere,
@@ -11,11 +13,8 @@ from ragshield.forget.plan import (
     Kept,
     PlanItem,
     SharedFact,
-    read_plan,
-    write_plan,
 )
-from ragshield.forget.planning import plan_forget, plan_requests
-from ragshield.forget.request import Request, asked
+from ragshield.forget.plans.request import Request, asked
 from ragshield.forget.reverifying import Reverified, reverify
 from ragshield.forget.undoing import UndoResult, undo
 

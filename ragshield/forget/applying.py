@@ -11,22 +11,22 @@ from typing import Any
 from ragshield.blocklist import Blocklist
 from ragshield.errors import IncompleteError, InputError, UsageError
 from ragshield.files import check_writable
-from ragshield.forget import erasing
-from ragshield.forget.beside import files_of, remove_beside, state_of_files
-from ragshield.forget.deleting import delete, fetch, unchanged, unusable_vectors
-from ragshield.forget.history import State, loaded
-from ragshield.forget.plan import listed
-from ragshield.forget.plan_records import ForgetPlan
-from ragshield.forget.probing import N_QUESTIONS, probes_of
-from ragshield.forget.rounds import (
+from ragshield.forget.erasure import erasing
+from ragshield.forget.erasure.beside import files_of, remove_beside, state_of_files
+from ragshield.forget.erasure.deleting import delete, fetch, unchanged, unusable_vectors
+from ragshield.forget.erasure.probing import N_QUESTIONS, probes_of
+from ragshield.forget.plans.file import listed
+from ragshield.forget.plans.records import ForgetPlan
+from ragshield.forget.saved.history import State, loaded
+from ragshield.forget.saved.rounds import (
     Round,
     Selection,
     refuse_overlap,
     selection_of,
     told_of_disk,
 )
-from ragshield.forget.sealing import new_keys
-from ragshield.forget.snapshot import Saved, SavedPart, write_snapshot
+from ragshield.forget.saved.sealing import new_keys
+from ragshield.forget.saved.snapshot import Saved, SavedPart, write_snapshot
 from ragshield.proof.verdicts import Verdict, overall
 from ragshield.protocols import MutableStore, Store
 from ragshield.reingest import ReingestGuard

@@ -12,11 +12,11 @@ from typing import Any
 
 from ragshield.errors import UsageError
 from ragshield.files import check_writable, writing
-from ragshield.forget.certifying import content_of, copies_of, secret_of, undo_of
-from ragshield.forget.history import State, journal_of, known_state, state_of
-from ragshield.forget.plan import SCHEMA, VERSION, read_plan
-from ragshield.forget.rounds import Round, now, selection_of, told_of_disk
-from ragshield.forget.sealing import destroy, unfinished
+from ragshield.forget.erasure.certifying import content_of, copies_of, secret_of, undo_of
+from ragshield.forget.plans.file import SCHEMA, VERSION, read_plan
+from ragshield.forget.saved.history import State, journal_of, known_state, state_of
+from ragshield.forget.saved.rounds import Round, now, selection_of, told_of_disk
+from ragshield.forget.saved.sealing import destroy, unfinished
 from ragshield.journal import OpenJournal
 from ragshield.proof import SigningKey, Verdict, check, issue, write_secret
 from ragshield.proof.behaviour import read_behaviour

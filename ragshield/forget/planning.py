@@ -8,15 +8,14 @@ from typing import Any, TypeAlias
 
 from ragshield import registry
 from ragshield.errors import RagshieldError, StoreError, UsageError
-from ragshield.forget.artefacts import Place, find
-from ragshield.forget.closing import Closed, closed
-from ragshield.forget.plan import Elsewhere, ForgetPlan, PlanItem
-from ragshield.forget.plan_records import Artefact, Scope, Shared
-from ragshield.forget.reading import Looks, numbered, together
-from ragshield.forget.request import Request, asked
-from ragshield.forget.seeds import Seeds
-from ragshield.forget.siblings import siblings
-from ragshield.forget.survey import Overview, Survey
+from ragshield.forget.artefacts.places import Place, find
+from ragshield.forget.closure.closing import Closed, closed
+from ragshield.forget.closure.seeds import Seeds
+from ragshield.forget.closure.siblings import siblings
+from ragshield.forget.closure.survey import Overview, Survey
+from ragshield.forget.matching.reading import Looks, numbered, together
+from ragshield.forget.plans.records import Artefact, Elsewhere, ForgetPlan, PlanItem, Scope, Shared
+from ragshield.forget.plans.request import Request, asked
 from ragshield.protocols import Cost, Encoder, Recipe, Store
 from ragshield.records import Spec
 from ragshield.stores.passwords import without_password
@@ -58,10 +57,10 @@ def plan_forget(
         ids: passages to forget.
         subject: name of who or what to forget.
         aliases: other names of the subject.
-        where: a metadata filter; see `forget.where.Where`.
+        where: a metadata filter; see `forget.plans.where.Where`.
         texts: texts to forget, or statements where the scope is `fact`.
         exceptions: facts about the subject to keep.
-        sentence: one plain sentence instead of all of these; see `forget.sentence`.
+        sentence: one plain sentence instead of all of these; see `forget.plans.sentence`.
         scope: what is meant; if not given, `subject` with a subject, else `document`.
         shared: what becomes of facts that other documents state also; if not given, `keep`
             with documents, else `forget`.

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ragshield.errors import InputError, StoreError
-from ragshield.forget.looking import recipe_of
-from ragshield.forget.neutral import neutral, private_parts, without
+from ragshield.forget.erasure.looking import recipe_of
+from ragshield.forget.erasure.neutral import neutral, private_parts, without
 from ragshield.proof import Checked, Secret, Verdict, worst
 from ragshield.proof.windows import seen
 from ragshield.stores.url import open_store

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from ragshield.blocklist import Blocklist
 from ragshield.errors import IncompleteError, UsageError
-from ragshield.forget.beside import restore_files
-from ragshield.forget.deleting import STEP, fetch, refuse_changed
-from ragshield.forget.history import journal_of, loaded
-from ragshield.forget.plan_records import ForgetPlan
-from ragshield.forget.rounds import Round, Selection, told_of_disk
-from ragshield.forget.snapshot import SavedPart, likeness
+from ragshield.forget.erasure.beside import restore_files
+from ragshield.forget.erasure.deleting import STEP, fetch, refuse_changed
+from ragshield.forget.plans.records import ForgetPlan
+from ragshield.forget.saved.history import journal_of, loaded
+from ragshield.forget.saved.rounds import Round, Selection, told_of_disk
+from ragshield.forget.saved.snapshot import SavedPart, likeness
 from ragshield.protocols import MutableStore
 from ragshield.records import Batch
 from ragshield.stores.passwords import without_password

@@ -11,8 +11,9 @@ from pathlib import Path
 from string import Template
 from typing import NamedTuple
 
-from ragshield.forget.plan import LIMITS, ForgetPlan, PlanItem
-from ragshield.forget.plan_words import duration, means, purge, size, target
+from ragshield.forget.plans.file import LIMITS
+from ragshield.forget.plans.records import ForgetPlan, PlanItem
+from ragshield.forget.plans.words import duration, means, purge, size, target
 from ragshield.reports.visible import visible
 
 ROWS_SHOWN = 500

@@ -16,9 +16,15 @@ import pytest
 
 from ragshield.errors import IncompleteError, InputError, UsageError
 from ragshield.forget import apply_plan, plan_forget, read_plan, undo, write_plan
-from ragshield.forget.history import selection_digest
-from ragshield.forget.sealing import read_keys
-from ragshield.forget.snapshot import Saved, SavedPart, likeness, read_snapshot, write_snapshot
+from ragshield.forget.saved.history import selection_digest
+from ragshield.forget.saved.sealing import read_keys
+from ragshield.forget.saved.snapshot import (
+    Saved,
+    SavedPart,
+    likeness,
+    read_snapshot,
+    write_snapshot,
+)
 from ragshield.records import Batch, Passage
 from ragshield.stores.memory import MutableMemoryStore
 from ragshield.stores.url import open_store
@@ -305,8 +311,9 @@ KILL = {
 SCRIPT = """
 import os, signal, sys
 from pathlib import Path
-from ragshield.forget import applying, deleting, undoing
-from ragshield.forget.snapshot import write_snapshot
+from ragshield.forget import applying, undoing
+from ragshield.forget.erasure import deleting
+from ragshield.forget.saved.snapshot import write_snapshot
 from ragshield.stores.url import open_store
 
 def die(*args, **kwargs):

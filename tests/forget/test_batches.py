@@ -9,8 +9,9 @@ import pytest
 
 from ragshield.blocklist import Blocklist
 from ragshield.errors import InputError, StoreError, UsageError
-from ragshield.forget import apply_plan, erasing, plan_forget, undo, write_plan
+from ragshield.forget import apply_plan, plan_forget, undo, write_plan
 from ragshield.forget.ending import finish
+from ragshield.forget.erasure import erasing
 from ragshield.proof import new_key, read_certificate
 from ragshield.reingest import ReingestGuard
 from ragshield.retriever import StoreRetriever

@@ -9,7 +9,7 @@ import pytest
 
 from ragshield.errors import InputError, StoreError, UsageError
 from ragshield.forget import plan_forget, read_plan, write_plan
-from ragshield.forget.plan import content_hash
+from ragshield.forget.plans.file import content_hash
 from ragshield.records import Batch, Passage
 from ragshield.stores.memory import MemoryStore, MutableMemoryStore
 

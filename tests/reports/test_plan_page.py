@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
-from ragshield.forget.plan import (
+from ragshield.forget.plans.records import (
     Artefact,
     AtRisk,
     Elsewhere,

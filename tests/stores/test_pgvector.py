@@ -246,7 +246,7 @@ def test_what_the_server_raises_becomes_one_line(raised, expected, words) -> Non
 
 def test_a_plan_looks_into_the_other_tables_and_collections(database) -> None:
     from ragshield.forget import plan_forget
-    from ragshield.forget.siblings import siblings
+    from ragshield.forget.closure.siblings import siblings
     from ragshield.stores.pgvector import create_pgvector
 
     _langchain(database, "docs", "old letters")

@@ -1,0 +1,1 @@
+"""What frameworks keep beside a store: docstores, record managers, parents, caches."""

@@ -1,0 +1,1 @@
+"""Which passages of a store carry the target, why, and how surely."""

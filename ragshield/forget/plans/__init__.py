@@ -1,0 +1,1 @@
+"""What is asked, and what a plan is: a file that a person may read and edit."""
