@@ -20,6 +20,7 @@ from ragshield.stores import chroma_purge_index as index
 from ragshield.stores import chroma_purge_log as log
 from ragshield.stores.chroma import open_embedded
 from ragshield.stores.chroma_client import check_database
+from ragshield.stores.chroma_purge_lengths import blank_lengths, space_of
 from ragshield.stores.chroma_purge_place import (
     INDEX_FILES,
     Place,
@@ -56,9 +57,12 @@ class ChromaPurge:
        inserted anew. A deleted row only serves as a waypoint.
     3. Its changes are taken out of the log, strays of deleted collections with them, and
        the text index is merged: one transaction of SQLite.
-    4. Unused bytes of the SQLite file are zeroed. Where its pages do not add up, SQLite's
+    4. Index files lose what was never the index's: unused memory of Chroma's process,
+       which it saves behind the last row and, in another space than cosine, as the
+       lengths of vectors; of all collections.
+    5. Unused bytes of the SQLite file are zeroed. Where its pages do not add up, SQLite's
        VACUUM writes the file anew instead.
-    5. Folders of index files that belong to no collection are removed.
+    6. Folders of index files that belong to no collection are removed.
 
     Ids, texts, metadata and vectors of live rows stay bit for bit, and their order in
     answers; which rows an approximate index finds can change as if waypoints had been
@@ -72,7 +76,7 @@ class ChromaPurge:
     """
 
     name: ClassVar[str] = "chroma"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def describe(self, url: str) -> Mapping[str, str]:
         """Versions of Chroma and SQLite."""
@@ -138,10 +142,11 @@ class ChromaPurge:
             with closing(log.connect(place)) as database:
                 segments = segments_of(database, place)
                 n_folders = _remove_orphans(place, database)
-                n_index = _purge_index(place, database, segments) + _zero_slack(place)
+                n_index = _purge_index(place, database, segments) + _zero_memory(place, database)
                 tell("erasing the log and merging the text index")
                 removed = _purge_tables(place, database, segments)
                 empty = not log.live_ids(database, segments)
+                space = space_of(database, segments.vector)
                 tell("zeroing unused bytes")
                 n_bytes, notes = _zero(place, database)
             log.remove_journal(place)
@@ -154,6 +159,11 @@ class ChromaPurge:
             notes += (
                 "the collection is empty: whenever a client opens it, Chroma fills unused parts "
                 "of its index files with that client's memory",
+            )
+        elif space != "cosine":
+            notes += (
+                f"the index compares by {space}: with rows added later, Chroma saves unused "
+                "memory of the program that adds them; end programs that have read deleted rows",
             )
         if not written and not removed.changes and not n_folders:
             return Purged("nothing", 0, notes)
@@ -209,13 +219,18 @@ def _purge_index(place: Place, database: sqlite3.Connection, segments: Segments)
     return n_bytes
 
 
-def _zero_slack(place: Place) -> int:
-    """Zero unused memory in the index files of all collections; gives bytes written."""
+def _zero_memory(place: Place, database: sqlite3.Connection) -> int:
+    """Take unused memory out of the index files of all collections; gives bytes written."""
     n_bytes = 0
+    known = {str(i) for (i,) in database.execute("select id from segments")}
     for folder in segment_folders(place.path):
         with suppress(StoreError):  # another collection's index may be damaged
             header = index.read_header(folder, place.url)
-            n_bytes += index.zero_slack(folder, header) if header else 0
+            if header is None:
+                continue
+            n_bytes += index.zero_slack(folder, header)
+            if folder.name in known and space_of(database, folder.name) != "cosine":
+                n_bytes += blank_lengths(folder, header)
     return n_bytes
 
 

@@ -123,4 +123,6 @@ def _vectors(place: Place, folder: Path) -> Iterator[bytes]:
         lengths = np.fromfile(folder / LENGTHS, dtype="<f4", count=len(graph.rows))
         for start in range(0, len(graph.rows), _ROWS):
             vectors = graph.rows["vector"][start : start + _ROWS]
-            yield (vectors * lengths[start : start + _ROWS, None]).tobytes()
+            with np.errstate(all="ignore"):  # other spaces than cosine have no lengths there
+                given = vectors * lengths[start : start + _ROWS, None]
+            yield given.tobytes()
