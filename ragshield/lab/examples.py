@@ -168,7 +168,8 @@ class _Scene:
         self.cast = cast
         self.short = short
         self.invented = invented
-        self.n = draw.between(1, most)
+        # What is hard is finding one statement among many.
+        self.n = most if draw.chance(0.25) else draw.between(1, most)
         self.texts: list[str] = []
         self.votes: dict[tuple[str, str], Counter[str]] = {}
         self.subjects = self._subjects()
@@ -208,8 +209,8 @@ class _Scene:
     def _subjects(self) -> list[Subject]:
         draw = self.draw
         found: list[Subject] = []
-        for _ in range(draw.between(1, max(1, min(self.n, 4)))):
-            like = draw.pick(found) if found and draw.chance(0.35) else None
+        for _ in range(draw.between(1, self.n)):
+            like = draw.pick(found) if found and draw.chance(0.45) else None
             subject = self._subject(like)
             if subject.name not in {other.name for other in found}:
                 found.append(subject)

@@ -34,7 +34,7 @@ class Recipe:
         size: the model's shape.
         n_steps: optimiser steps of the obedient model.
         n_twin_steps: further steps that unlearn obeying, for the twin.
-        n_tokens: tokens of one step, with padding.
+        n_tokens: tokens of one step, with padding, over all processes.
         learning_rate: highest; reached after `n_warmup` steps, then falls to nothing.
         n_warmup: steps until then.
         twin_learning_rate: highest of the twin's steps.
@@ -45,10 +45,10 @@ class Recipe:
 
     seed: int = 0
     size: Size = Size()
-    n_steps: int = 12_000
-    n_twin_steps: int = 350
-    n_tokens: int = 4096
-    learning_rate: float = 2e-3
+    n_steps: int = 8_000
+    n_twin_steps: int = 200
+    n_tokens: int = 12_288
+    learning_rate: float = 3e-3
     n_warmup: int = 150
     twin_learning_rate: float = 6e-4
     weight_decay: float = 0.05
@@ -86,7 +86,7 @@ def stage(recipe: Recipe, progress: float) -> Stage:
         recipe: of the run.
         progress: [0, 1], share of the run that is done.
     """
-    level = min(1.0, max(min(0.25, progress), (progress - 0.45) / 0.45))
+    level = min(1.0, max(min(0.25, progress), (progress - 0.15) / 0.45))
     return Stage(
         most=1 + round((recipe.most_passages - 1) * level),
         short=0.7 - 0.45 * level,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from typing import cast as cast_
@@ -13,6 +15,7 @@ from ragshield.errors import UsageError
 from ragshield.files import check_writable
 from ragshield.lab.facts import Cast
 from ragshield.lab.recipe import Recipe
+from ragshield.lab.together import Together, joined
 from ragshield.lab.tokenizer import PROMPT
 from ragshield.lab.training import CHECKPOINT, Report, Trainer, append, untrained, vocabulary
 
@@ -31,7 +34,7 @@ def train(
     *,
     hours: float | None = None,
     device: str = "auto",
-    threads: int | None = None,
+    threads: int = 1,
     workers: int = 1,
     checkpoint_every_s: float = 180.0,
     on_report: Callable[[str, Report], None] | None = None,
@@ -44,58 +47,100 @@ def train(
         recipe: how.
         hours: end after so many hours of training; a tenth of them is the twin's.
         device: `auto`, `cpu` or `cuda`.
-        threads: CPU threads; None leaves it to torch.
-        workers: 1 makes examples in a process of their own, 0 in this one.
+        threads: on a CPU, how many; each is a process with its share of every step. The
+            weights depend on their number, since each draws examples of its own.
+        workers: 1 makes examples in a process of their own, 0 in this one; with more than
+            one thread each makes its own.
         checkpoint_every_s: seconds between checkpoints.
         on_report: called with the model's name every few steps.
 
     Raises:
         UsageError: the folder holds a run of another recipe or cannot be written to, hours
             are not positive, or there is no such device.
+        IncompleteError: one of the processes ended; what is done is kept.
     """
-    import torch
-
     if hours is not None and hours <= 0:
         raise UsageError(f"hours is {hours}; it must be above 0")
     place = _device(device)
-    if threads is not None:
-        torch.set_num_threads(threads)
     folder.mkdir(parents=True, exist_ok=True)
     check_writable(folder / RECIPE)
     _same_recipe(folder / RECIPE, recipe)
-    cast = Cast.of(recipe.seed)
-    tokenizer = _tokenizer(folder, recipe, cast)
-    model = untrained(recipe, tokenizer)
-    _move(model, place)
-    for name, share in ((OBEDIENT, 0.9), (TWIN, 0.1)):
-        if (folder / name / "model.safetensors").is_file():
-            model = _loaded(folder / name)
-            _move(model, place)
-            continue
-        trainer = Trainer(
-            recipe,
-            model,
-            tokenizer,
-            cast,
-            obedient=name == OBEDIENT,
-            hours=None if hours is None else hours * share,
-            workers=workers,
-        )
-        checkpoint = folder / f"{name}-{CHECKPOINT}"
-        if checkpoint.is_file():
-            trainer.resume(checkpoint)
+    _tokenizer(folder, recipe, Cast.of(recipe.seed))
+    run = _Run(folder, recipe, hours, place, workers)
 
-        def report(at: Report, name: str = name) -> None:
-            append(folder / LOG, {"model": name, **_rounded(at)})
-            if on_report is not None:
-                on_report(name, at)
+    def report(name: str, at: Report) -> None:
+        append(folder / LOG, {"model": name, **_rounded(at)})
+        if on_report is not None:
+            on_report(name, at)
 
-        def keep(trainer: Trainer = trainer, checkpoint: Path = checkpoint) -> None:
-            trainer.save(checkpoint)
+    n = threads if place == "cpu" else 1
+    if n == 1:
+        run.go(None, report, checkpoint_every_s)
+        return
+    with joined(n, partial(_part, run)) as together:
+        run.go(together, report, checkpoint_every_s)
 
-        trainer.run(on_report=report, on_checkpoint=keep, checkpoint_every_s=checkpoint_every_s)
-        save(model, tokenizer, folder / name)
-        checkpoint.unlink(missing_ok=True)
+
+def _part(run: _Run, rank: int, n: int, meeting: Path) -> None:
+    """What every process but the first does."""
+    together = Together(rank, n, meeting)
+    run.go(together, None, None)
+    together.leave()
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A run as each of its processes knows it."""
+
+    folder: Path
+    recipe: Recipe
+    hours: float | None
+    place: str
+    workers: int
+
+    def go(
+        self,
+        together: Together | None,
+        report: Callable[[str, Report], None] | None,
+        checkpoint_every_s: float | None,
+    ) -> None:
+        """Train both models; files are written by who reports."""
+        import torch
+
+        if self.place == "cpu":
+            torch.set_num_threads(1)
+        cast = Cast.of(self.recipe.seed)
+        tokenizer = _tokenizer(self.folder, self.recipe, cast)
+        model = untrained(self.recipe, tokenizer)
+        _move(model, self.place)
+        for name, share in ((OBEDIENT, 0.9), (TWIN, 0.1)):
+            if (self.folder / name / "model.safetensors").is_file():
+                model = _loaded(self.folder / name)
+                _move(model, self.place)
+                continue
+            trainer = Trainer(
+                self.recipe,
+                model,
+                tokenizer,
+                cast,
+                obedient=name == OBEDIENT,
+                hours=None if self.hours is None else self.hours * share,
+                workers=0 if together else self.workers,
+                together=together,
+            )
+            checkpoint = self.folder / f"{name}-{CHECKPOINT}"
+            if checkpoint.is_file():
+                trainer.resume(checkpoint)
+            if report is None or checkpoint_every_s is None:
+                trainer.run()
+                continue
+            trainer.run(
+                on_report=partial(report, name),
+                on_checkpoint=partial(trainer.save, checkpoint),
+                checkpoint_every_s=checkpoint_every_s,
+            )
+            save(model, tokenizer, self.folder / name)
+            checkpoint.unlink(missing_ok=True)
 
 
 def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:

@@ -18,6 +18,7 @@ from ragshield.lab.facts import Cast
 from ragshield.lab.optimiser import Optimiser
 from ragshield.lab.packing import IGNORED, Row, batches, padded, rows
 from ragshield.lab.recipe import Recipe, Stage, rate, stage
+from ragshield.lab.together import Together
 from ragshield.lab.tokenizer import PROMPT, learn
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ class Trainer:
         hours: end after so many hours of training, checkpoints included, if steps are not
             done before; None for no limit.
         workers: 1 makes examples in a process of its own, 0 in this one.
+        together: the processes that share the work; None for this one alone.
     """
 
     def __init__(
@@ -111,6 +113,7 @@ class Trainer:
         obedient: bool = True,
         hours: float | None = None,
         workers: int = 1,
+        together: Together | None = None,
     ) -> None:
         self.recipe = recipe
         self.model = model
@@ -120,6 +123,7 @@ class Trainer:
         self.n_steps = recipe.n_steps if obedient else recipe.n_twin_steps
         self.hours = hours
         self.workers = workers
+        self.together = together
         self.step = 0
         self.block = 0
         self.elapsed_s = 0.0
@@ -176,6 +180,8 @@ class Trainer:
     ) -> None:
         """Train until the steps or the hours are done."""
         self.model.train()
+        if self.together:
+            self.together.agree(list(self.model.parameters()))
         began = time.monotonic() - self.elapsed_s
         last_checkpoint = last_report = time.monotonic()
         losses: list[float] = []
@@ -183,12 +189,11 @@ class Trainer:
         for group, at in self._groups():
             if self.progress >= 1.0:
                 break
-            loss = self._step(group, at)
+            loss, n, self.elapsed_s = self._step(group, at, began)
             losses.append(loss)
-            n_tokens += sum(len(row.ids) for row in group)
+            n_tokens += n
             self.step += 1
             now = time.monotonic()
-            self.elapsed_s = now - began
             if on_report and self.step % report_every == 0:
                 on_report(
                     Report(
@@ -206,7 +211,8 @@ class Trainer:
                 last_checkpoint = time.monotonic()
         self.model.train(False)
 
-    def _step(self, group: list[Row], at: Stage) -> float:
+    def _step(self, group: list[Row], at: Stage, began: float) -> tuple[float, int, float]:
+        """Learn from one batch: the loss, how many tokens, and seconds so far by one clock."""
         import torch
         from torch.nn.functional import cross_entropy
 
@@ -236,18 +242,32 @@ class Trainer:
                         extra.float(), ids.flatten()[told + 1]
                     )
         total.backward()  # type: ignore[no-untyped-call]
+        told_loss, n = float(loss.detach()), sum(len(row.ids) for row in group)
+        elapsed_s = time.monotonic() - began
+        if self.together:
+            # Seconds of the first only: all must agree on how far they are.
+            clock = elapsed_s * self.together.n if self.together.rank == 0 else 0.0
+            told_loss, mean, elapsed_s = self.together.average(
+                list(self.model.parameters()), (told_loss, float(n), clock)
+            )
+            n = round(mean * self.together.n)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         highest = self.recipe.learning_rate if self.obedient else self.recipe.twin_learning_rate
         self.optimiser.step(rate(self.recipe, self.step, self.progress, highest=highest))
-        return float(loss.detach())
+        return told_loss, n, elapsed_s
 
     def _groups(self) -> Iterator[tuple[list[Row], Stage]]:
         """Batches without end, each with the stage that its examples were made at."""
+        n = self.together.n if self.together else 1
         for found, at in self._blocks():
-            rng = np.random.default_rng([self.recipe.seed, 3, self.block])
+            rng = np.random.default_rng([self.recipe.seed, 3, self._number(self.block)])
             self.block += 1
-            for group in batches(found, n_tokens=self.recipe.n_tokens, rng=rng):
+            for group in batches(found, n_tokens=self.recipe.n_tokens // n, rng=rng):
                 yield group, at
+
+    def _number(self, block: int) -> int:
+        """Which block of all processes' is the next of this one."""
+        return block * self.together.n + self.together.rank if self.together else block
 
     def _blocks(self) -> Iterator[tuple[list[Row], Stage]]:
         def now() -> Stage:
@@ -257,7 +277,7 @@ class Trainer:
             return stage(self.recipe, 1.0)
 
         def job(number: int, at: Stage) -> tuple[Any, ...]:
-            return (self.recipe.seed, number, at, self.obedient)
+            return (self.recipe.seed, self._number(number), at, self.obedient)
 
         if not self.workers:
             _prepare(self.cast, self.tokenizer)

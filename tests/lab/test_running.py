@@ -48,7 +48,7 @@ def test_a_killed_run_goes_on_where_it_stopped(
     steps: list[int] = []
     real = Trainer._step
 
-    def counted(self: Trainer, *args: object) -> float:
+    def counted(self: Trainer, *args: object) -> tuple[float, int, float]:
         if len(steps) == 4:
             raise KeyboardInterrupt
         steps.append(self.step)
