@@ -87,6 +87,8 @@ _HEX = re.compile(r"(?<![0-9A-Za-z])(?:0x)?(?:[0-9a-fA-F]{2}){16,100000}(?![0-9A
 _ESCAPED = re.compile(r"(?:\\x[0-9a-fA-F]{2}){12,4000}|(?:\\u00[0-9a-fA-F]{2}){12,4000}")
 _ENTITIES = re.compile(r"(?:&#(?:x[0-9a-f]{2}|\d{2,3});){12,4000}", re.I)
 _PERCENT = re.compile(r"(?:%[2-7][0-9a-fA-F]){12,4000}")
+_SHORTEST_CODE = 24
+"""Fewest characters, none of them a blank, that any of these patterns match."""
 _SPEECH = re.compile(r"[A-Za-z]{2,}")
 
 
@@ -203,6 +205,9 @@ def _content(text: str, start: int, name: str) -> str:
 
 
 def _encoded(text: str) -> Iterator[Concealed]:
+    # Whatever is encoded stands in one piece; most texts hold none so long.
+    if len(text) < _SHORTEST_CODE or max(map(len, text.split()), default=0) < _SHORTEST_CODE:
+        return
     for match in _BASE64.finditer(text):
         said = _spoken(_from_base64(match.group()))
         if said:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from ragshield.records import Passage
@@ -37,7 +38,7 @@ _INDEX = (
     "index",
     "part",
 )
-_NUMBERED = re.compile(r"(.*?)(\d{1,9})", re.DOTALL)
+_NUMBER = re.compile(r"\d{1,9}\Z")
 
 
 class Place(NamedTuple):
@@ -49,20 +50,26 @@ class Place(NamedTuple):
 
 def place(passage: Passage) -> Place:
     """Read from metadata; else from an id that ends in a number (`guide-12`), and the source."""
-    meta = {key.lower().replace("-", "_"): value for key, value in passage.meta.items()}
-    named = next((str(meta[k]) for k in _DOCUMENT if isinstance(meta.get(k), str | int)), None)
-    index = next((found for k in _INDEX if (found := _whole(meta.get(k))) is not None), None)
-    numbered = _NUMBERED.fullmatch(passage.id)
-    if index is None and numbered is not None:
+    named, index = _in_metadata(passage) if passage.meta else (None, None)
+    numbered = _NUMBER.search(passage.id) if index is None else None
+    if numbered is not None:
         # An id's number counts within the document, or through all that share its beginning.
-        begins = numbered.group(1)
+        begins = passage.id[: numbered.start()]
         document = "\0".join([passage.source or "", named or "", begins])
-        return Place(document, int(numbered.group(2)))
+        return Place(document, int(numbered.group()))
     if named is None and passage.source is None:
         return Place(None, None)
     return Place("\0".join([passage.source or "", named or ""]), index)
 
 
+def _in_metadata(passage: Passage) -> tuple[str | None, int | None]:
+    meta = {key.lower().replace("-", "_"): value for key, value in passage.meta.items()}
+    named = next((str(meta[k]) for k in _DOCUMENT if isinstance(meta.get(k), str | int)), None)
+    index = next((found for k in _INDEX if (found := _whole(meta.get(k))) is not None), None)
+    return named, index
+
+
+@lru_cache(maxsize=4096)  # the passages of one document follow one another
 def key_of(text: str | None) -> int:
     """64 bits that stand for a text; 0 for None."""
     if text is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import islice
 from typing import ClassVar
 
@@ -10,7 +9,7 @@ from ragshield.records import Action, Batch, Finding, Passage
 from ragshield.screens.wordings import (
     Match,
     Reading,
-    Wording,
+    Table,
     load,
     matches,
     quoted,
@@ -94,8 +93,10 @@ def signs(text: str) -> list[Match]:
     return found + _in_table(reading, tables["in_table"])
 
 
-def _in_table(reading: Reading, wordings: Sequence[Wording]) -> list[Match]:
+def _in_table(reading: Reading, wordings: Table) -> list[Match]:
     """The one line that sets a task or asks something, where nearly all others are rows."""
+    if reading.lines.count("|") < _MIN_ROWS * _MIN_CELLS:
+        return []
     lines = reading.lines.split("\n")
     n_rows = sum(1 for line in lines if line.count("|") >= _MIN_CELLS)
     if n_rows < max(_MIN_ROWS, _TABLE_SHARE * (len(lines) - 1)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -16,6 +16,10 @@ _WINDOW_WORDS = 60
 _MAX_QUESTION_WORDS = 40
 # A sentence end, also the glued one of `question + "." + text`, but not that of "U.S." or "3.5".
 _END = re.compile(r"[?!]+[.\"')\]]*\s*|(?<=\w\w)\.(?=[A-Z\"'(])|(?<=\w)[.:][\"')\]]*\s+|\s*\n+\s*")
+# The same where there are no lines; begins with a character, so that it is looked for quickly.
+_END_OF_ONE_LINE = re.compile(
+    r"[?!.:](?:(?<=[?!])[?!]*[.\"')\]]*\s*|(?<=\w\w\.)(?=[A-Z\"'(])|(?<=\w[.:])[\"')\]]*\s+)"
+)
 FAQ = re.compile(r"(?:^|\n)\W*(?:q|question|faqs?)\s*\d*\s*[:.)-]", re.IGNORECASE)
 _ASKING = frozenset(
     """who whom whose what which when where why how is are was were am do does did can could will
@@ -65,7 +69,13 @@ class Echo:
 
 def echoes(text: str) -> list[Echo]:
     """The questions in the first 4,000 characters of a text."""
-    parts = _parts(text[:READ_CHARS])
+    text = text[:READ_CHARS]
+    if "?" not in text:
+        # Only how it begins can be a question then.
+        begins = list(islice(_parts(text), 2))
+        if not any(_asks(part) for part, _ in begins[_first(begins) :][:1]):
+            return []
+    parts = list(_parts(text))
     first = _first(parts)
     if first < len(parts) and "?" not in parts[first][1] and _asks(parts[first][0]):
         parts[first : first + 1] = _run_on(*parts[first])
@@ -87,16 +97,16 @@ def echoes(text: str) -> list[Echo]:
     return found
 
 
-def _parts(text: str) -> list[tuple[str, str]]:
+def _parts(text: str) -> Iterator[tuple[str, str]]:
     """Sentences with the punctuation that ended each."""
-    parts, start = [], 0
-    for end in _END.finditer(text):
-        if text[start : end.start()].strip():
-            parts.append((text[start : end.start()].strip(), end.group()))
+    start = 0
+    ends = _END if "\n" in text else _END_OF_ONE_LINE
+    for end in ends.finditer(text):
+        if part := text[start : end.start()].strip():
+            yield part, end.group()
         start = end.end()
-    if text[start:].strip():
-        parts.append((text[start:].strip(), ""))
-    return parts
+    if part := text[start:].strip():
+        yield part, ""
 
 
 def _first(parts: Sequence[tuple[str, str]]) -> int:

@@ -29,7 +29,7 @@ _BESIDE_CHARS = 120
 _RUN_CHARS = 3000
 _LEAST_GAIN = 0.2
 _ENCODED = frozenset({"base64", "hex", "escapes", "entities", "percent"})
-_RUN_END = re.compile(r"[A-Za-z0-9+/_\\&#;%x-]{8,}$")
+_RUN = re.compile(r"[A-Za-z0-9+/_\\&#;%x-]{8}")
 _OVERLAP_CHARS = 300
 _LEAST_OVERLAP = 10
 
@@ -195,7 +195,7 @@ def _across(tail: str, head: str, own: str) -> list[tuple[float, str, str]]:
         ):
             strongest = max(shown, key=lambda match: match.wording.weight)
             found.append((weight, strongest.wording.says, strongest.quote))
-    if _RUN_END.search(tail) and _RUN_END.match(head[:8]):
+    if _RUN.fullmatch(tail[-8:]) and _RUN.match(head):
         known = {c.says for text in (tail, own) for c in concealed(text) if c.kind in _ENCODED}
         for hidden in concealed(tail + head):
             if hidden.kind in _ENCODED and hidden.says not in known:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import tomllib
 import unicodedata
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from pathlib import Path
 
@@ -18,8 +18,11 @@ QUOTE_CHARS = 90
 _KEPT_CHARS = 4000
 
 _BLANKS = re.compile(r"[ \t\f\v\r\u00a0]{2,}|[\t\f\v\r\u00a0]")
+_BLANK_MARKS = ("  ", "\t", "\r", "\f", "\v")
 _LINES = re.compile(r" ?\n[ \n]*")
 _VOCABULARY = re.compile(r"[^\W\d_]+")
+# Of ASCII text: letters in lower case, a blank for everything else.
+_LETTERS = "".join(chr(c).lower() if chr(c).isalpha() else " " for c in range(128))
 # Marks that are not seen; joiners between letters of other scripts have nothing to break here.
 _UNSEEN = re.compile(
     "[\u00ad\u034f\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufe00-\ufe0f\ufeff"
@@ -66,8 +69,10 @@ class Wording:
         name: short name, for evidence.
         says: what a match shows, as words that go on "it ...".
         weight: suspicion from this alone, in (0, 1).
-        needs: words of which the passage has at least one wherever the pattern matches;
-            empty for patterns that are always tried.
+        needs: words of which the passage has at least one wherever the pattern matches.
+        marks: pieces of text, in lower case, likewise: one of them, or one of the words.
+            Where there are neither, the pattern is always tried.
+        also: words of which it has at least one as well; empty for none.
         by_line: whether the pattern looks at lines instead of the flattened text.
         not_ascii: whether it can match in no text of ASCII characters alone.
         pattern: compiled, ignoring case.
@@ -77,9 +82,68 @@ class Wording:
     says: str
     weight: float
     needs: frozenset[str]
+    marks: tuple[str, ...]
+    also: frozenset[str]
     by_line: bool
     not_ascii: bool
     pattern: re.Pattern[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Several wordings, and which of them a passage's words leave in question.
+
+    Attributes:
+        wordings: in the order in which they are tried.
+        by_word: each word that any of them needs, with the places of those that do.
+        by_mark: the places of those that marks may set off, with these.
+        always: the places of those that need nothing.
+    """
+
+    wordings: tuple[Wording, ...]
+    by_word: Mapping[str, tuple[int, ...]] = field(init=False, repr=False)
+    by_mark: tuple[tuple[int, tuple[str, ...]], ...] = field(init=False, repr=False)
+    always: tuple[int, ...] = field(init=False, repr=False)
+    _words: frozenset[str] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        by_word: dict[str, tuple[int, ...]] = {}
+        for i, wording in enumerate(self.wordings):
+            for word in wording.needs:
+                by_word[word] = (*by_word.get(word, ()), i)
+        by_mark = tuple((i, w.marks) for i, w in enumerate(self.wordings) if w.marks)
+        always = tuple(i for i, w in enumerate(self.wordings) if not w.marks and not w.needs)
+        for name, value in (
+            ("by_word", by_word),
+            ("by_mark", by_mark),
+            ("always", always),
+            ("_words", frozenset(by_word)),
+        ):
+            object.__setattr__(self, name, value)
+
+    def __iter__(self) -> Iterator[Wording]:
+        return iter(self.wordings)
+
+    def __len__(self) -> int:
+        return len(self.wordings)
+
+    def possible(self, reading: Reading) -> list[Wording]:
+        """The wordings that may occur, in their order; most passages leave hardly any."""
+        said = reading.vocabulary
+        at = {i for word in self._words & said for i in self.by_word[word]}
+        at.update(self.always)
+        if self.by_mark:
+            # Other scripts have letters that a pattern takes for those of a mark.
+            text = reading.flat.lower() if reading.flat.isascii() else None
+            for i, marks in self.by_mark:
+                for mark in marks:
+                    if text is None or mark in text:
+                        at.add(i)
+                        break
+        if not at:
+            return []
+        tried = (self.wordings[i] for i in sorted(at))
+        return [w for w in tried if not w.also or not w.also.isdisjoint(said)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,24 +169,26 @@ def _read(text: str) -> Reading:
     whole = len(text) <= READ_CHARS
     if not whole:
         text = f"{text[: READ_CHARS // 2]}\n{text[-READ_CHARS // 2 :]}"
-    if not text.isascii():
+    if text.isascii():
+        vocabulary = frozenset(text.translate(_LETTERS).split())
+        if any(mark in text for mark in _BLANK_MARKS):
+            text = _BLANKS.sub(" ", text)
+    else:
         text = unicodedata.normalize("NFKC", _UNSEEN.sub("", text)).translate(_STRAIGHT)
-        text = _MIXED_WORD.sub(_folded, text)
-    lines = _LINES.sub("\n", _BLANKS.sub(" ", text)).strip()
-    flat = lines.replace("\n", " ")
-    return Reading(lines, flat, frozenset(_VOCABULARY.findall(flat.lower())), whole)
+        text = _BLANKS.sub(" ", _MIXED_WORD.sub(_folded, text))
+        vocabulary = frozenset(_VOCABULARY.findall(text.lower()))
+    lines = (_LINES.sub("\n", text) if "\n" in text else text).strip()
+    return Reading(lines, lines.replace("\n", " "), vocabulary, whole)
 
 
-def matches(reading: Reading, wordings: Sequence[Wording]) -> list[Match]:
+def matches(reading: Reading, wordings: Table) -> list[Match]:
     """The wordings that occur, each once, in the order given.
 
     Words that an earlier wording has matched are not counted again for a later one.
     """
     found: list[Match] = []
     taken: list[tuple[int, int]] = []
-    for wording in wordings:
-        if wording.needs and wording.needs.isdisjoint(reading.vocabulary):
-            continue
+    for wording in wordings.possible(reading):
         if wording.not_ascii and reading.flat.isascii():
             continue
         # Both texts have the same length, so that places in one are places in the other.
@@ -151,21 +217,25 @@ def reason_of(found: Sequence[Match]) -> str:
 
 
 @cache
-def load(name: str) -> Mapping[str, tuple[Wording, ...]]:
+def load(name: str) -> Mapping[str, Table]:
     """The tables of a TOML file beside this module: table name to its wordings."""
     text = Path(__file__).with_name(f"{name}.toml").read_text(encoding="utf-8")
     return {
-        table: tuple(
-            Wording(
-                entry["name"],
-                entry["says"],
-                entry["weight"],
-                frozenset(entry.get("needs", "").split()),
-                entry.get("by_line", False),
-                entry.get("not_ascii", False),
-                re.compile(entry["pattern"], re.IGNORECASE | re.MULTILINE),
+        table: Table(
+            tuple(
+                Wording(
+                    entry["name"],
+                    entry["says"],
+                    entry["weight"],
+                    frozenset(entry.get("needs", "").split()),
+                    tuple(entry.get("marks", ())),
+                    frozenset(entry.get("also", "").split()),
+                    entry.get("by_line", False),
+                    entry.get("not_ascii", False),
+                    re.compile(entry["pattern"], re.IGNORECASE | re.MULTILINE),
+                )
+                for entry in entries
             )
-            for entry in entries
         )
         for table, entries in tomllib.loads(text).items()
     }

@@ -1,0 +1,75 @@
+"""A wording is tried wherever it can match: `also` and `marks` leave nothing out."""
+
+from __future__ import annotations
+
+import random
+import re
+from typing import Any
+
+import pytest
+
+from ragshield.screens.wordings import load, read
+
+# The parser that `re` itself uses; the only way to write texts that a pattern matches.
+_parser: Any = pytest.importorskip("re._parser")
+
+WORDINGS = [
+    pytest.param(table, wording, id=f"{name}-{wording.name}")
+    for name in ("instructions", "refusals", "answers")
+    for title, table in load(name).items()
+    if title != "in_table"
+    for wording in table
+]
+_N = 150
+
+
+def _text_for(parsed: Any, rng: random.Random) -> str:
+    """A text that the pattern may match: every choice taken by chance, repeats kept short."""
+    out: list[str] = []
+    for op, value in parsed:
+        match str(op):
+            case "LITERAL":
+                out.append(chr(value))
+            case "NOT_LITERAL" | "ANY":
+                out.append(" ")
+            case "IN":
+                out.append(_one_of(value, rng))
+            case "BRANCH":
+                out.append(_text_for(rng.choice(value[1]), rng))
+            case "SUBPATTERN":
+                out.append(_text_for(value[3], rng))
+            case "MAX_REPEAT" | "MIN_REPEAT":
+                least, most, inner = value
+                times = rng.randint(int(least), min(int(most), int(least) + 2))
+                out.extend(_text_for(inner, rng) for _ in range(times))
+    return "".join(out)
+
+
+def _one_of(members: Any, rng: random.Random) -> str:
+    kinds = [(str(op), value) for op, value in members]
+    if kinds[0][0] == "NEGATE":
+        return rng.choice(" ax")
+    op, value = rng.choice(kinds)
+    if op == "LITERAL":
+        return chr(value)
+    if op == "RANGE":
+        return chr(rng.randint(*value))
+    return {"CATEGORY_WORD": "w", "CATEGORY_DIGIT": "7", "CATEGORY_SPACE": " "}.get(str(value), "x")
+
+
+@pytest.mark.parametrize(("table", "wording"), WORDINGS)
+def test_a_text_that_a_pattern_matches_leaves_it_possible(table: Any, wording: Any) -> None:
+    rng = random.Random(wording.name)
+    parsed = _parser.parse(wording.pattern.pattern, re.IGNORECASE | re.MULTILINE)
+    n = 0
+    for _ in range(_N):
+        reading = read(
+            rng.choice(("{}", "It is so. {} And more.", "x\n{}\ny")).format(_text_for(parsed, rng))
+        )
+        if wording.pattern.search(reading.lines if wording.by_line else reading.flat) is None:
+            continue
+        if wording.needs.isdisjoint(reading.vocabulary) and not wording.marks and wording.needs:
+            continue  # `needs` itself leaves a few rare forms out; here it is taken as given
+        n += 1
+        assert wording in table.possible(reading), reading.lines
+    assert n or not (wording.also or wording.marks), "no text was made that the pattern matches"
