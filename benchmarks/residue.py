@@ -66,10 +66,10 @@ def made_up(n: int) -> Batch:
     return Batch(passages, vectors)
 
 
-def rows_of(url: str) -> dict[str, tuple[int, int]]:
-    """Every row that the store gives, bit for bit, as hashes."""
+def asked(url: str, questions: Vectors) -> tuple[dict[str, tuple[int, int]], list[tuple[str, ...]]]:
+    """Every row that the store gives, bit for bit, as hashes; and its hits, best first."""
     with open_store(url) as store:
-        return {
+        rows = {
             p.id: (
                 hash((p.text, p.source, tuple(sorted(p.meta.items())))),
                 hash(b"" if batch.vectors is None else batch.vectors[i].tobytes()),
@@ -77,12 +77,7 @@ def rows_of(url: str) -> dict[str, tuple[int, int]]:
             for batch in store.batches(4096)
             for i, p in enumerate(batch.passages)
         }
-
-
-def orders(url: str, questions: Vectors) -> list[tuple[str, ...]]:
-    """What the store retrieves for each question, best first."""
-    with open_store(url) as store:
-        return [tuple(hit.id for hit in store.search(q, K).hits) for q in questions]
+        return rows, [tuple(hit.id for hit in store.search(q, K).hits) for q in questions]
 
 
 def counted(found: Residue) -> dict[str, Any]:
@@ -128,7 +123,7 @@ def cell(kind: Kind, folder: Path, whole: Batch, share: float) -> dict[str, Any]
             with open_store(place.url, writable=True) as store:
                 store.delete(ids)
         found["delete_s"] = round(time.perf_counter() - started, 3)
-        there, order = rows_of(place.url), orders(place.url, questions)
+        there, order = asked(place.url, questions)
         place.rest()
         found["delete"] = counted(residue(place.look, gone, live=live))
         vacuumed = place.vacuumed()
@@ -143,8 +138,9 @@ def cell(kind: Kind, folder: Path, whole: Batch, share: float) -> dict[str, Any]
         found["verdict"] = after.overall()
         place.wake()
         found["n_live"] = len(there)
-        found["live_identical"] = rows_of(place.url) == there
-        same = [a == b for a, b in zip(orders(place.url, questions), order, strict=True)]
+        now, hits = asked(place.url, questions)
+        found["live_identical"] = now == there
+        same = [a == b for a, b in zip(hits, order, strict=True)]
         found["orders_identical"] = sum(same)
         found["n_questions"] = len(same)
     return found
