@@ -17,6 +17,7 @@ from ragshield.errors import IncompleteError, PluginError, RagshieldError
 from ragshield.protocols import Screen, StoreScreen
 from ragshield.records import Action, Batch, Finding
 from ragshield.scanning.engines import Engine, Serial
+from ragshield.scanning.parts import PartSnapshot
 from ragshield.snapshot.disk import DiskSnapshot
 from ragshield.snapshot.layout import ALL_ZEROS, NO_TEXT, NO_VECTOR, NOT_FINITE
 
@@ -154,14 +155,15 @@ def _look(
     if fresh is not None and not fresh.all():
         shown = [row for row, is_new in zip(part, fresh.tolist(), strict=True) if is_new]
     batch: Batch | None = None
+    kept = PartSnapshot(snapshot, part)
     results = []
     for screen in screens:
         if isinstance(screen, StoreScreen):
-            results.append(_guarded(screen.name, partial(screen.read, snapshot, part)))
+            results.append(_guarded(screen.name, partial(screen.read, kept, part)))
             continue
         if batch is None:
             vectors = None if snapshot.dim is None else snapshot.unit(shown)
-            batch = Batch(snapshot.passages(shown), vectors)
+            batch = Batch(kept.passages(shown), vectors)
         results.append(_guarded(screen.name, partial(_judge_part, screen, batch)))
     return results
 
