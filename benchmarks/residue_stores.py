@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from ragshield.records import Batch
 from ragshield.stores.url import open_store
@@ -101,10 +102,10 @@ def embedded(
     return opened
 
 
-def fill_chroma(folder: Path, batch: Batch) -> None:
+def fill_chroma(folder: Path, batch: Batch, *, space: Literal["cosine", "l2"] = "cosine") -> None:
     from ragshield.stores.chroma import create_chroma
 
-    create_chroma(folder / "db", "docs", batch).close()
+    create_chroma(folder / "db", "docs", batch, space=space).close()
 
 
 def vacuum_chroma(folder: Path) -> None:
@@ -287,6 +288,11 @@ KINDS = {
         "chroma",
         "chroma vacuum",
         embedded(lambda f: f"chroma:{f}/db#docs", fill_chroma, vacuum_chroma),
+    ),
+    "chroma l2": Kind(  # what Chroma takes where nothing is said
+        "chroma",
+        "chroma vacuum",
+        embedded(lambda f: f"chroma:{f}/db#docs", partial(fill_chroma, space="l2"), vacuum_chroma),
     ),
     "jsonl": Kind("jsonl", "", embedded(lambda f: f"jsonl:{f}/docs.jsonl", fill_jsonl, None)),
     "sqlite": Kind(
