@@ -12,6 +12,7 @@ import typer
 from ragshield.cli.console import err, out, progress
 from ragshield.cli.forget_plan import TrustConfig, plan
 from ragshield.cli.forget_plan_page import plan_page
+from ragshield.cli.unsearchable import what_to_do
 from ragshield.errors import UsageError
 from ragshield.files import check_writable
 
@@ -111,7 +112,8 @@ def apply(
         list[str] | None,
         typer.Option(
             "--out-of-scope",
-            help="Word for an unsearchable place that is an exception; repeat for more.",
+            help="Words for an unsearchable place that you see to; also on a later run, also "
+            "repeated.",
             show_default=False,
         ),
     ] = None,
@@ -148,7 +150,13 @@ def apply(
         raise UsageError("--final cannot be taken back; add --yes to confirm")
     _log_in(store, plan_files)
     done = None
-    if not all(is_final(path) for path in plan_files):
+    if all(is_final(path) for path in plan_files):
+        if out_of_scope:
+            raise UsageError(
+                f"{plan_files[0]} was made final, and what it found stands; "
+                "give --out-of-scope to ragshield reverify"
+            )
+    else:
         n = _confirm(plan_files, yes=yes, final=final, include_review=include_review)
         with progress("Erasing", n) as advance:
             done = apply_plan(
@@ -163,6 +171,15 @@ def apply(
                 on_progress=advance,
             )
         _say_result(done, purge=purge)
+        if purge and done.verdict == "NOT_TESTED" and done.untested:
+            again = ["ragshield", "forget", "apply", *map(str, plan_files), "--yes"]
+            again += ["--include-review"] if include_review else []
+            again += [f"--certificate={certificate}"] if certificate else []
+            again += [f"--signing-key={signing_key}"] if signing_key else []
+            if final:  # the plan is no more; a look from outside may still be told
+                again = ["ragshield", "reverify", str(certificate or "CERT"), done.store_url]
+            for line in what_to_do(again, done.untested, out.width):
+                typer.echo(line)
     ended = None
     if final or certificate is not None:
         ended = finish(
@@ -264,6 +281,9 @@ def _say_result(done: ForgetResult, *, purge: bool) -> None:
             typer.echo(part)
         for reason in done.reasons:
             for part in wrap(reason, out.width - 2):
+                typer.echo(f"  {part}")
+        for words in dict.fromkeys(w for place in done.places for w in place.get("exceptions", ())):
+            for part in wrap(f"declared out of scope: {words}", out.width - 2):
                 typer.echo(f"  {part}")
 
 

@@ -13,6 +13,7 @@ import typer
 
 from ragshield.cli.console import err, out
 from ragshield.cli.forget_plan import TrustConfig
+from ragshield.cli.unsearchable import what_to_do
 from ragshield.stores.passwords import masked
 from ragshield.text import cut, visible
 
@@ -46,7 +47,7 @@ def reverify(
         list[str] | None,
         typer.Option(
             "--out-of-scope",
-            help="Word for an unsearchable place that is an exception; repeat for more.",
+            help="Words for an unsearchable place that you see to; repeat for more.",
             show_default=False,
         ),
     ] = None,
@@ -80,6 +81,10 @@ def reverify(
     else:
         for line in _lines(found, url):
             typer.echo(line)
+        if found.untested and found.surfaces:
+            again = ["ragshield", "reverify", str(certificate), masked(url)]
+            for line in what_to_do(again, found.untested, out.width):
+                typer.echo(line)
     if found.near and format_ is Format.TEXT:
         what = f"{len(found.near)} passages are nearly the words of an erased one; look at them"
         err.print(f"note: {what}", markup=False, soft_wrap=True)
@@ -107,7 +112,7 @@ def _lines(found: Reverified, url: str) -> list[str]:
         elif surface["verdict"] == "NOT_TESTED":
             lines += wrap(f"  NOT_TESTED: {surface['name']}: {surface['why']}", width)
     for words in found.untested:
-        lines += wrap(f"  NOT_TESTED: {words}", width)
+        lines += wrap(f"NOT_TESTED: {words}", width, initial_indent="  ", subsequent_indent="  ")
     if found.ids_taken:
         lines.append(f"  {found.ids_taken} erased ids name a passage again")
     return lines

@@ -13,7 +13,9 @@ from ragshield.errors import IncompleteError, InputError, UsageError
 from ragshield.files import check_writable
 from ragshield.forget.erasure import erasing
 from ragshield.forget.erasure.beside import files_of, remove_beside, state_of_files
+from ragshield.forget.erasure.declaring import declared, undeclared
 from ragshield.forget.erasure.deleting import delete, fetch, unchanged, unusable_vectors
+from ragshield.forget.erasure.looking import is_declared
 from ragshield.forget.erasure.probing import N_QUESTIONS, probes_of
 from ragshield.forget.plans.file import listed
 from ragshield.forget.plans.records import ForgetPlan
@@ -55,6 +57,7 @@ class ForgetResult:
         snapshots: one file per plan.
         blocklist: file that retrievers and guards follow.
         store_url: the first plan's store.
+        untested: places that no search reaches and nobody declared; see `out_of_scope`.
     """
 
     n_deleted: int
@@ -69,6 +72,7 @@ class ForgetResult:
     snapshots: tuple[Path, ...] = ()
     blocklist: Path | None = None
     store_url: str = ""
+    untested: tuple[str, ...] = ()
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -121,7 +125,8 @@ def apply_plan(
         blocklist: file of what retrieval must hold back; `PLAN.blocked` if not given.
         reingest: file of a `ReingestGuard` that is to remember what is erased.
         out_of_scope: words; a place that cannot be searched, and is described with one
-            of them, becomes a stated exception instead of NOT_TESTED.
+            of them, becomes a stated exception instead of NOT_TESTED. Said in a later call on
+            the same plans, when that place was seen to, it makes the search be repeated.
         on_progress: called with the number of passages just deleted.
         on_step: called with a line on what is being done.
 
@@ -153,6 +158,7 @@ def apply_plan(
         for one in rounds:
             _refuse_state(one)
         if all(one.state.finished for one in rounds):
+            job.look_again(rounds, out_of_scope)
             return job.result(rounds, already=True)
         skip = erasing.GIVEN_OPEN if store is not None else None if purge else erasing.NOT_ASKED
         job.run(rounds, skip, out_of_scope)
@@ -207,6 +213,19 @@ class _Job:
         erasing.scan(todo, self.reading, out_of_scope)
         self._say("asking again")
         erasing.ask([one for one in rounds if not one.state.has("compared")], self.reading)
+
+    def look_again(self, rounds: Sequence[Round], out_of_scope: Sequence[str]) -> None:
+        """Repeat the search where the operator now answers for places that none reaches.
+
+        What he saw to came after the first one: a program that still held the target may
+        have written it back before it was restarted.
+        """
+        said = [words for words in undeclared(rounds) if is_declared(words, out_of_scope)]
+        if said and self.store is None and not any(self._back(rounds)):
+            self._say("looking again")
+            erasing.scan(rounds, self.reading, [*said, *declared(rounds)])
+            self._say("asking again")
+            erasing.ask(rounds, self.reading)
 
     def reading(self, url: str) -> AbstractContextManager[Store]:
         """A store to read from."""
@@ -291,20 +310,15 @@ class _Job:
             self.reingest.add(part.batch.passages, retained=retained)
 
     def result(self, rounds: Sequence[Round], *, already: bool) -> ForgetResult:
-        n_deleted = n_back = 0
-        for one in rounds:
-            for url, items in one.selection.parts:
-                with self.reading(url) as store:
-                    back = [p.id for p in fetch(store, [i.passage_id for i in items]).passages]
-                n_deleted += len(items) - len(back)
-                n_back += len(back)
-                if back:
-                    self.notes.append(f"in the store again, added by others: {listed(back)}")
+        n = sum(len(items) for one in rounds for _, items in one.selection.parts)
+        found = [back for back in self._back(rounds) if back]
+        n_back = sum(map(len, found))
+        self.notes += [f"in the store again, added by others: {listed(back)}" for back in found]
         with self.reading(rounds[0].plan.store_url) as store:
             n_left = store.count()
-        places = places_of(rounds)
+        places = erasing.places_of(rounds)
         return ForgetResult(
-            n_deleted=n_deleted,
+            n_deleted=n - n_back,
             n_left=n_left,
             snapshot=_snapshot_of(rounds[0].state),
             resumed=any(one.resumed for one in rounds),
@@ -316,34 +330,19 @@ class _Job:
             snapshots=tuple(_snapshot_of(one.state) for one in rounds),
             blocklist=self.blocklist.path,
             store_url=rounds[0].plan.store_url,
+            untested=undeclared(rounds),
         )
+
+    def _back(self, rounds: Sequence[Round]) -> Iterator[list[str]]:
+        """For each part of each round the ids that its store holds again."""
+        for one in rounds:
+            for url, items in one.selection.parts:
+                with self.reading(url) as store:
+                    yield [p.id for p in fetch(store, [i.passage_id for i in items]).passages]
 
     def _say(self, line: str) -> None:
         if self.on_step is not None:
             self.on_step(line)
-
-
-def places_of(rounds: Sequence[Round]) -> list[dict[str, Any]]:
-    """What the rounds found in each store, each store once."""
-    places: dict[str, dict[str, Any]] = {}
-    for one in rounds:
-        for key, record in one.state.evidence.get("scanned", {}).get("places", {}).items():
-            known = places.setdefault(key, {**record, "rounds": []})
-            known["rounds"].append(record)
-    for place in places.values():
-        records = place.pop("rounds")
-        place["n_texts"] = sum(record["n_texts"] for record in records)
-        place["n_vectors"] = sum(record["n_vectors"] for record in records)
-        place["seen_before"] = erasing.seen_totals(records)
-        # Scanned apart after a crash, each round has surfaces of its own.
-        different = {str(record["surfaces"]): record["surfaces"] for record in records}
-        place["surfaces"] = [row for rows in different.values() for row in rows]
-    beside = [
-        place
-        for one in rounds
-        for place in one.state.evidence.get("scanned", {}).get("beside", {}).values()
-    ]
-    return [*places.values(), *beside]
 
 
 def _snapshot_of(state: State) -> Path:

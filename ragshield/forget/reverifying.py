@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ragshield.errors import InputError, StoreError
-from ragshield.forget.erasure.looking import recipe_of
+from ragshield.forget.erasure.looking import is_declared, recipe_of
 from ragshield.forget.erasure.neutral import neutral, private_parts, without
 from ragshield.proof import Checked, Secret, Verdict, worst
 from ragshield.proof.windows import seen
@@ -152,11 +152,7 @@ def _files(
             verdict = "RESIDUAL" if n_texts or n_vectors else "ERASED"
             row |= {"verdict": verdict, "text_pieces": n_texts, "vector_pieces": n_vectors}
         rows.append(row)
-    untested = [
-        words
-        for words in recipe.untested(url)
-        if not any(part.lower() in words.lower() for part in out_of_scope)
-    ]
+    untested = [words for words in recipe.untested(url) if not is_declared(words, out_of_scope)]
     return rows, untested
 
 

@@ -95,7 +95,9 @@ def residue(
     _explain_missing(needles, batch, notes)
     unsearched = () if where is None else where.untested(url)
     declared = tuple(
-        words for words in unsearched if any(x.lower() in words.lower() for x in out_of_scope)
+        words
+        for words in unsearched
+        if any(x.strip() and x.lower() in words.lower() for x in out_of_scope)
     )
     return Residue(
         place=without_password(place),

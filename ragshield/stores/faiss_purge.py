@@ -77,8 +77,11 @@ class FaissPurge:
         return tuple(file_surface(path, path.name) for path in dict.fromkeys(files))
 
     def untested(self, url: str) -> tuple[str, ...]:
-        """What running programs hold."""
-        return ("memory of programs that have the index loaded, and write it back if they save",)
+        """What running programs hold: FAISS reads an index whole, and never looks again."""
+        return (
+            "memory of programs that have the index loaded: until they restart, they answer from "
+            "it, and write it back if they save",
+        )
 
     def forms(self, vectors: Vectors) -> tuple[NDArray[np.uint8], ...]:
         """As given, and at length 1, as LangChain's `normalize_L2` keeps them."""

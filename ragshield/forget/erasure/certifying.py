@@ -10,12 +10,14 @@ from typing import Any
 
 from ragshield import __version__
 from ragshield.errors import StoreError
+from ragshield.forget.erasure.deleting import fetch
 from ragshield.forget.erasure.erasing import Joint, joints_of, seen_totals
 from ragshield.forget.erasure.looking import recipe_of
 from ragshield.forget.saved.rounds import Round
 from ragshield.proof import Commitments, Secret, make_secret
 from ragshield.proof.windows import Content, seen, spellings
 from ragshield.records import Passage
+from ragshield.stores.url import open_store
 
 _ASKED = ("sentence", "subject", "aliases", "exceptions", "ids", "where", "texts", "document")
 
@@ -48,7 +50,7 @@ def content_of(rounds: Sequence[Round], secret: Secret) -> dict[str, Any]:
     joints = joints_of(rounds)
     places = [_place(joint, f"store {i}", names) for i, joint in enumerate(joints, start=1)]
     exceptions = [
-        f"{place['name']}: {words}, declared out of scope by the operator"
+        f"{place['name']}: {words}; declared out of scope by the operator"
         for place in places
         for words in place.pop("exceptions")
     ]
@@ -142,7 +144,7 @@ def _place(joint: Joint, name: str, names: Commitments) -> dict[str, Any]:
         "notes": purged.get("notes", []),
         "n_rows_before": max((part.n_before for _, part, _ in joint.rounds), default=0),
         "n_rows_after": asked.get("n_left"),
-        "surfaces": [row for rows in different.values() for row in rows],
+        "surfaces": [*(row for rows in different.values() for row in rows), *_back(joint)],
         "n_texts": sum(record["n_texts"] for record in scanned),
         "n_vectors": sum(record["n_vectors"] for record in scanned),
         "seen_before": seen_totals(scanned),
@@ -152,6 +154,17 @@ def _place(joint: Joint, name: str, names: Commitments) -> dict[str, Any]:
             key: asked[key] for key in ("comparison", "membership", "rebuilt") if asked.get(key)
         },
     }
+
+
+def _back(joint: Joint) -> Iterator[dict[str, Any]]:
+    """What no certificate may pass over: that the store holds erased passages again."""
+    if not (joint.rounds[0][0].evidence("purged", joint.url) or {}).get("how"):
+        return  # nothing is claimed of this store anyway, and it may be open elsewhere
+    with open_store(joint.url) as store:
+        n = len(fetch(store, joint.ids))
+    if n:
+        row = {"name": "stored passages", "kind": "passages", "verdict": "RESIDUAL", "n": n}
+        yield {**row, "why": "in the store again, added by others since"}
 
 
 def _files(

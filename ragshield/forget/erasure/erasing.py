@@ -229,3 +229,26 @@ def seen_totals(records: Sequence[Mapping[str, Any]]) -> dict[str, int] | None:
     if any(one is None for one in found):
         return None
     return {name: sum(one[name] for one in found) for name in ("texts", "vectors")}
+
+
+def places_of(rounds: Sequence[Round]) -> list[dict[str, Any]]:
+    """What the rounds found in each store, each store once."""
+    places: dict[str, dict[str, Any]] = {}
+    for one in rounds:
+        for key, record in one.state.evidence.get("scanned", {}).get("places", {}).items():
+            known = places.setdefault(key, {**record, "rounds": []})
+            known["rounds"].append(record)
+    for place in places.values():
+        records = place.pop("rounds")
+        place["n_texts"] = sum(record["n_texts"] for record in records)
+        place["n_vectors"] = sum(record["n_vectors"] for record in records)
+        place["seen_before"] = seen_totals(records)
+        # Scanned apart after a crash, each round has surfaces of its own.
+        different = {str(record["surfaces"]): record["surfaces"] for record in records}
+        place["surfaces"] = [row for rows in different.values() for row in rows]
+    beside = [
+        place
+        for one in rounds
+        for place in one.state.evidence.get("scanned", {}).get("beside", {}).values()
+    ]
+    return [*places.values(), *beside]

@@ -171,11 +171,16 @@ def surface_verdicts(
     rows += [_row(seen, None, by_id) for seen in known.values()]
     exceptions = []
     for words in after.untested:
-        if any(part.lower() in words.lower() for part in out_of_scope):
+        if is_declared(words, out_of_scope):
             exceptions.append(words)
         else:
             rows.append({"name": words, "kind": "unreachable", "verdict": "NOT_TESTED", "n": 0})
     return rows, exceptions
+
+
+def is_declared(place: str, out_of_scope: Sequence[str]) -> bool:
+    """Whether a place that cannot be searched is described with one of these words."""
+    return any(words.strip() and words.lower() in place.lower() for words in out_of_scope)
 
 
 def unsupported(why: str, verdict: Verdict = "UNSUPPORTED") -> dict[str, Any]:

@@ -1,0 +1,24 @@
+"""What to do about places that no search reaches: see to them, then say so."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from textwrap import wrap
+
+SEE_TO_IT = (
+    "No search reaches what is NOT_TESTED here. See to it yourself (restart programs, let backups "
+    "expire), then say so:"
+)
+
+
+def options(places: Sequence[str]) -> str:
+    """`--out-of-scope 'memory of programs'` and so on: the first words of each place."""
+    heads = [re.split(r" that |[,:;(]", words, maxsplit=1)[0].strip() for words in places]
+    return " ".join(f"--out-of-scope {shlex.quote(head)}" for head in dict.fromkeys(heads))
+
+
+def what_to_do(command: Sequence[str], places: Sequence[str], width: int) -> list[str]:
+    """Lines of at most `width` columns, and the command, whole so that it can be copied."""
+    return [*wrap(SEE_TO_IT, width), f"  {shlex.join(command)} {options(places)}"]
