@@ -18,8 +18,8 @@ from unlearning_methods import SwitchedEncoder
 from ragshield.forget_set import Answer, Fact, ForgetTarget, folded
 from ragshield.intervals import rate
 from ragshield.unlearning import build_keys
-from ragshield.unlearning.building import split_neighbours, templates
 from ragshield.unlearning.hard_neighbours import hard_questions
+from ragshield.unlearning.key_texts import split_neighbours, templates
 from ragshield.unlearning.output_gate import OutputGate
 from ragshield.unlearning.query_gate import Focus, QueryGate, parts_of
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
-from functools import cache
-from importlib.resources import files
-from typing import Any
 
 import numpy as np
 
@@ -24,23 +21,23 @@ from ragshield.forget_set import (
 from ragshield.protocols import Encoder
 from ragshield.unlearning.calibrating import calibrated
 from ragshield.unlearning.hashing import KeyedHashes
+from ragshield.unlearning.key_texts import key_texts, templates
 from ragshield.unlearning.keys import (
     Calibration,
     ForgetKeys,
     KeyedFact,
     KeyedTarget,
-    Row,
     new_secret,
     rotation,
 )
 from ragshield.unlearning.marks import Mark, Marks, Typos
+from ragshield.unlearning.namesakes import namesake_marks, small_words
 from ragshield.unlearning.other_words import TYPO_LETTERS, other_words
 from ragshield.unlearning.phrases import (
     LONGEST,
     Phrase,
     content,
     phrases_of,
-    whole_sentences,
 )
 from ragshield.unlearning.samples import implied_facts, shared_parts
 from ragshield.unlearning.spelling import deletions, skeleton, words_of
@@ -49,9 +46,6 @@ PIECE = 5
 """Words of a run by which a sample is known again."""
 
 _SPELLED_LETTERS = 4
-_SAMPLE_SENTENCES = 12
-_TEXT_WORDS = 5
-_MOST_NEIGHBOUR_ROWS = 20_000
 _HYPHEN = re.compile(r"(?<=\w)['\u2019\-\u2010\u2011](?=\w)")
 
 
@@ -71,7 +65,8 @@ def build_keys(
         secret: 32 bytes; None for a fresh key. Keys built with the same secret can be
             compared.
         benign: texts that stay, where they are at hand: what they share with samples, and
-            values that they state too, give nothing away by themselves.
+            values that they state too, give nothing away by themselves; and whom they name
+            in full is somebody else (`ragshield.unlearning.namesakes`).
         budget: share of neighbours' questions that may be refused for their meaning alone.
 
     Raises:
@@ -91,14 +86,16 @@ def build_keys(
     facts = [(i, fact) for i, target in enumerate(targets) for fact in target.facts]
     implied = [(i, fact) for i, target in enumerate(targets) for fact in implied_facts(target)]
     kept = tuple(benign)
+    common = small_words(kept)
     marks = Marks.of(
         (
             *_marks(targets, facts, kept, keyed),
-            *_implied_marks(targets, implied, len(facts), kept, keyed),
+            *_implied_marks(targets, implied, len(facts), kept, common, keyed),
             *other_words(targets, kept, keyed),
+            *namesake_marks(targets, kept, common, keyed),
         )
     )
-    texts, rows, owners = _sentences(targets)
+    texts, rows, owners = key_texts(targets)
     turn = rotation(key, encoder.dim)
     vectors = encoder.encode(texts) @ turn
     keys = ForgetKeys(
@@ -118,13 +115,6 @@ def build_keys(
         calibration=Calibration(**templates()["shipped"], budget=budget),
     )
     return replace(keys, calibration=calibrated(keys, targets, encoder, budget))
-
-
-@cache
-def templates() -> Mapping[str, Any]:
-    """Sentences that keys are made from, words that ask for attributes, shipped limits."""
-    source = files("ragshield.unlearning").joinpath("building.toml").read_text("utf-8")
-    return tomllib.loads(source)
 
 
 def attribute_words(attribute: str) -> Iterator[tuple[str, ...]]:
@@ -149,7 +139,15 @@ def _keyed(target: ForgetTarget, keyed: KeyedHashes) -> KeyedTarget:
         kind=target.kind,
         allowed=marked(target.allowed),
         audiences={name: marked(told) for name, told in target.audiences.items()},
+        thing=_is_thing(target),
     )
+
+
+def _is_thing(target: ForgetTarget) -> bool:
+    """Whether facts are listed of a target, and none that only a person has."""
+    asked = {run for fact in target.facts for run in attribute_words(fact.attribute)}
+    person = {run for name in templates()["of_persons"] for run in attribute_words(name)}
+    return target.kind == "concept" and bool(target.facts) and asked.isdisjoint(person)
 
 
 def _marks(
@@ -191,13 +189,27 @@ def _implied_marks(
     implied: Sequence[tuple[int, Fact]],
     first: int,
     benign: Sequence[str],
+    common: AbstractSet[str],
     keyed: KeyedHashes,
 ) -> Iterator[tuple[int, Mark, int, int]]:
     """Marks of what samples tell; what texts that stay tell too, of the same, is shared."""
     of: dict[int, list[tuple[int, Phrase]]] = {}
     for j, (i, fact) in enumerate(implied, first):
         for phrase in phrases_of(fact, ()):
-            of.setdefault(i, []).append((j, phrase))
+            # A word like "school" names nobody, whatever it is a part of.
+            if len(phrase.words) > 1 or phrase.words[0] not in common:
+                of.setdefault(i, []).append((j, phrase))
+    # What is listed is known by its own mark, which says more.
+    listed = {
+        (i, keyed.run(phrase.words))
+        for i in of
+        for fact in targets[i].facts
+        for phrase in phrases_of(fact, targets[i].names)
+    }
+    of = {
+        i: [(j, phrase) for j, phrase in own if (i, keyed.run(phrase.words)) not in listed]
+        for i, own in of.items()
+    }
     shared = shared_parts(
         {i: [phrase.words for _, phrase in phrases] for i, phrases in of.items()}, benign, keyed
     )
@@ -294,74 +306,6 @@ def _is_telling(phrase: Sequence[str]) -> bool:
     letters = "".join(phrase)
     digits = sum(c.isdigit() for c in letters)
     return digits >= 6 or len(phrase) >= 4 or (digits >= 3 and len(letters) - digits >= 3)
-
-
-def _sentences(targets: Sequence[ForgetTarget]) -> tuple[list[str], list[int], list[int]]:
-    """Texts to embed, what each is, and whose it is."""
-    made: list[tuple[str, Row, int]] = []
-    near: dict[str, None] = {}
-    names = {folded(name) for target in targets for name in target.names}
-    for i, target in enumerate(targets):
-        made.extend((text, Row.NAME, i) for text in _name_sentences(target))
-        for fact in target.facts:
-            made.extend((text, Row.FACT, i) for text in _fact_sentences(fact, target))
-        for sample in target.samples:
-            parts = whole_sentences(sample)
-            whole = [sample] if len(parts) > 1 else []
-            made.extend((text, Row.SAMPLE, i) for text in [*whole, *parts[:_SAMPLE_SENTENCES]])
-        near.update(dict.fromkeys(n for n in target.neighbours if folded(n) not in names))
-    asked, named = split_neighbours(near)
-    made.extend((text, Row.NEIGHBOUR, -1) for text in asked[::2])
-    forms = templates()["neighbour_sentences"]
-    per_name = max(1, min(len(forms), _MOST_NEIGHBOUR_ROWS // max(1, len(named))))
-    for name in named:
-        made.extend((_put(form, name=name), Row.NEIGHBOUR, -1) for form in forms[:per_name])
-    made.extend((text, Row.BACKGROUND, -1) for text in templates()["background"])
-    unique = {(text, owner): row for text, row, owner in made}
-    return (
-        [text for text, _ in unique],
-        [int(row) for row in unique.values()],
-        [owner for _, owner in unique],
-    )
-
-
-def split_neighbours(neighbours: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Neighbours that are texts or questions by themselves, and those that are names.
-
-    Of the texts every second is kept as a key; the limits are set on the others.
-    """
-    asked: list[str] = []
-    named: list[str] = []
-    for neighbour in neighbours:
-        (asked if len(neighbour.split()) >= _TEXT_WORDS else named).append(neighbour)
-    return asked, named
-
-
-def _name_sentences(target: ForgetTarget) -> Iterator[str]:
-    if target.kind == "sample":
-        return
-    forms = templates()["harm_sentences" if target.kind == "harm" else "name_sentences"]
-    for name in target.names:
-        yield from (_put(form, name=name) for form in forms)
-
-
-def _fact_sentences(fact: Fact, target: ForgetTarget) -> Iterator[str]:
-    values = {"name": target.name, "attribute": fact.attribute, "value": fact.value}
-    for form in templates()["fact_sentences"]:
-        yield _put(form, **values)
-    if fact.statement:
-        yield fact.statement
-        for name in sorted(target.names, key=len, reverse=True):
-            if name in fact.statement:
-                yield fact.statement.replace(name, "this person")
-                break
-
-
-def _put(form: str, **values: str) -> str:
-    """Fill a form; braces inside a value, which others wrote, stay as they are."""
-    from ragshield.chat import fill
-
-    return fill(form, values)
 
 
 def _attributes(targets: Sequence[ForgetTarget], keyed: KeyedHashes) -> dict[int, tuple[str, ...]]:

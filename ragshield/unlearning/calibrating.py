@@ -11,6 +11,7 @@ import numpy as np
 from ragshield.forget_set import ForgetTarget, folded
 from ragshield.protocols import Encoder
 from ragshield.unlearning.hard_neighbours import hard_questions
+from ragshield.unlearning.key_texts import split_neighbours, templates
 from ragshield.unlearning.keys import Calibration, ForgetKeys
 from ragshield.unlearning.query_gate import QueryGate, parts_of
 
@@ -39,8 +40,6 @@ def calibrated(
         encoder: the keys' own.
         budget: (0, 0.5].
     """
-    from ragshield.unlearning.building import split_neighbours, templates
-
     lists = templates()
     names = {folded(name) for target in targets for name in target.names}
     near = dict.fromkeys(

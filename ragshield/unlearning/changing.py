@@ -12,8 +12,10 @@ from ragshield.forget_set import folded
 from ragshield.unlearning.calibrating import with_margins
 from ragshield.unlearning.keys import ForgetKeys, KeyedFact, check_encoder
 from ragshield.unlearning.marks import OWNED_BY_FACT, UNOWNED, Mark, Marks, Typos
+from ragshield.unlearning.samples import PART
 
 _NAMES = (Mark.NAME, Mark.COMMON_NAME)
+_SAID = frozenset({Mark.VALUE, Mark.TELLING, Mark.SHARED})
 
 
 def only_targets(keys: ForgetKeys, keep: Sequence[int]) -> ForgetKeys:
@@ -90,6 +92,11 @@ def joined(first: ForgetKeys, second: ForgetKeys) -> ForgetKeys:
     for hash_, mark, length, owner in second.marks.rows():
         shift = n_facts if mark in OWNED_BY_FACT else 0 if mark in UNOWNED else n_targets
         rows.append((hash_, mark, length, owner + shift))
+    facts = (
+        *first.facts,
+        *(KeyedFact(f.owner + n_targets, f.attribute, f.n_pieces) for f in second.facts),
+    )
+    implied = first.hashes.mark("attribute", folded(PART))
     one, other = first.calibration, second.calibration
     attributes = {run: set(ids) for run, ids in first.attributes.items()}
     for run, ids in second.attributes.items():
@@ -97,11 +104,8 @@ def joined(first: ForgetKeys, second: ForgetKeys) -> ForgetKeys:
     return ForgetKeys(
         secret=first.secret,
         targets=(*first.targets, *second.targets),
-        facts=(
-            *first.facts,
-            *(KeyedFact(f.owner + n_targets, f.attribute, f.n_pieces) for f in second.facts),
-        ),
-        marks=Marks.of(_said_of_one(rows)),
+        facts=facts,
+        marks=Marks.of(_said_of_both(_said_of_one(rows), facts, implied)),
         typos=Typos(
             np.concatenate([first.typos.hashes, second.typos.hashes]),
             np.concatenate([first.typos.words, second.typos.words]),
@@ -140,6 +144,22 @@ def _said_of_one(
         if mark is Mark.PIECE:
             owners.setdefault(hash_, set()).add(owner)
     return [row for row in rows if row[1] is not Mark.PIECE or len(owners[row[0]]) == 1]
+
+
+def _said_of_both(
+    rows: Sequence[tuple[int, Mark, int, int]], facts: Sequence[KeyedFact], implied: str
+) -> list[tuple[int, Mark, int, int]]:
+    """The marks, with values that several targets have as what is said of others too."""
+    owners: dict[int, set[int]] = {}
+    for hash_, mark, _, fact in rows:
+        if mark in _SAID and facts[fact].attribute != implied:
+            owners.setdefault(hash_, set()).add(facts[fact].owner)
+    return [
+        (hash_, Mark.SHARED, length, fact)
+        if mark in _SAID and len(owners.get(hash_, ())) > 1 and facts[fact].attribute != implied
+        else (hash_, mark, length, fact)
+        for hash_, mark, length, fact in rows
+    ]
 
 
 def _check_apart(first: ForgetKeys, second: ForgetKeys) -> None:

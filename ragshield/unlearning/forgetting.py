@@ -322,7 +322,7 @@ class Forgetting:
         ]
 
     def _must_wait(self, plan: _Plan) -> bool:
-        near = bool(plan.focus.near or plan.focus.hints)
+        near = bool(plan.focus.near or plan.focus.beside or plan.focus.hints)
         return plan.is_cover or plan.is_part or near or self._critic is not None
 
     def _refused(self, plan: _Plan, gates: Sequence[str] = ("query",)) -> Given:

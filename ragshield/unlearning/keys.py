@@ -46,12 +46,14 @@ class KeyedTarget:
         kind: what is forgotten.
         allowed: keyed hashes of the attributes that anybody may be told.
         audiences: for each audience the attributes it may be told beyond that, or `*`.
+        thing: whether what is listed of it says that it is no person.
     """
 
     id: str
     kind: TargetKind
     allowed: frozenset[str] = frozenset()
     audiences: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    thing: bool = False
 
     def told(self, audience: str | None) -> frozenset[str]:
         """What an audience may be told; an unknown one no more than anybody."""
@@ -182,6 +184,7 @@ def write_keys(keys: ForgetKeys, path: Path, secret: Path | None = None) -> None
                 "kind": t.kind,
                 "allowed": sorted(t.allowed),
                 "audiences": {name: sorted(told) for name, told in t.audiences.items()},
+                "thing": t.thing,
             }
             for t in keys.targets
         ],
@@ -248,6 +251,7 @@ def _keys_of(record: Mapping[str, Any], arrays: Mapping[str, Any], key: bytes) -
                 t["kind"],
                 frozenset(t["allowed"]),
                 {name: frozenset(told) for name, told in t["audiences"].items()},
+                bool(t.get("thing", False)),
             )
             for t in record["targets"]
         ),

@@ -41,6 +41,11 @@ class Mark(IntEnum):
     """A phrase's letters one by one, without blanks."""
     OTHER_WORD = 12
     """A word that looks like one of a name, misspelt, and is a word by itself."""
+    OTHER_NAME = 13
+    """A name of somebody else who has a part of the target's, or a sample's value."""
+    GIVEN = 14
+    """A given name of the target, a short form, its first letter or its sound; of a sample a
+    word of the names in it."""
 
 
 OWNED_BY_FACT = frozenset({Mark.VALUE, Mark.TELLING, Mark.SHARED, Mark.SPELLED})

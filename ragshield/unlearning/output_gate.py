@@ -11,6 +11,7 @@ from ragshield.protocols import Encoder
 from ragshield.unlearning.hashing import KeyedHashes
 from ragshield.unlearning.keys import ForgetKeys
 from ragshield.unlearning.margins import Margins
+from ragshield.unlearning.namesakes import Beside
 from ragshield.unlearning.phrases import whole_sentences
 from ragshield.unlearning.query_gate import Focus
 from ragshield.unlearning.recognising import QUOTED, Recogniser, Seen, Strength, Told
@@ -58,7 +59,8 @@ class OutputGate:
     """Lets through what gives nothing away, over answer, reasoning, citations and tools.
 
     Three tests of each sentence: names and telling phrases, however spelled or hidden; a
-    value of a target that is in view (asked about, named or nearly named); and its meaning,
+    value of a target that is in view (asked about, named or nearly named), but not what is said
+    of others too where the name is theirs (`ragshield.unlearning.namesakes`); and its meaning,
     against the calibrated margin. Sentences that fail are taken out and the rest is tested
     again once, as ALU (2502.00406) does not with its merged answer. What hides in several
     sentences together withholds all of it; a tool's argument that fails withholds the
@@ -126,7 +128,8 @@ class OutputGate:
         seen = [s for s in self.recogniser.names(text) if s.target not in free]
         found = [*self._named(seen, audience)] if self._exact else []
         found += self._stated(text, seen, focus, audience, free)
-        in_view = {s.target for s in seen} | focus.near | focus.hints.keys()
+        own = {s.target for s in seen if s.beside is Beside.NO}
+        in_view = own | focus.near | focus.hints.keys()
         if self._exact:
             # Eight words in a row are no chance; six are none where the target is in view.
             found += [
@@ -178,7 +181,8 @@ class OutputGate:
         audience: str | None,
         free: frozenset[int],
     ) -> list[Leak]:
-        in_view = {s.target for s in seen} | focus.near
+        in_view = {s.target for s in seen if s.beside is Beside.NO} | focus.near
+        beside = {s.target for s in seen} | focus.beside.keys()
         found = []
         points: dict[int, dict[int, int]] = {}
         for told in self.recogniser.values(text):
@@ -189,9 +193,11 @@ class OutputGate:
                 continue
             if told.strength is Strength.TELLING and self._exact:
                 found.append(Leak(fact.owner, told.how, "exact"))
-            elif (
-                fact.owner in in_view or self._asked_of_sample(told, fact.owner, focus)
-            ) and self._attributes:
+            elif self._attributes and (
+                fact.owner in in_view
+                or self._asked_of_sample(told, fact.owner, focus)
+                or (fact.owner in beside and told.strength is not Strength.SHARED)
+            ):
                 found.append(Leak(fact.owner, told.how, "attribute"))
             elif told.points:
                 points.setdefault(fact.owner, {})[told.fact] = told.points

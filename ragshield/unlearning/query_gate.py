@@ -14,8 +14,10 @@ from ragshield.records import Vectors
 from ragshield.text import STOP_WORDS
 from ragshield.unlearning.keys import ForgetKeys
 from ragshield.unlearning.margins import Margin, Margins
+from ragshield.unlearning.namesakes import Beside, leads_on
 from ragshield.unlearning.phrases import whole_sentences
 from ragshield.unlearning.recognising import QUOTED, Recogniser, Strength
+from ragshield.unlearning.spelling import tokens
 
 _MOST_PARTS = 48
 _TURNS = 6
@@ -39,6 +41,8 @@ class Focus:
         allowed: rows of targets of which the question asks only what may be told.
         weak: rows of targets that it may be about, and why: what is said of them is then
             looked at more strictly.
+        beside: rows of targets of which somebody else has a part of the name, and that one is
+            asked about: only what is known of the target alone is then withheld.
         hints: points of the facts that it holds values of, for each target.
         margin: how much nearer it lies to a target than to what must stay known; None
             where nothing was embedded.
@@ -47,6 +51,7 @@ class Focus:
     refused: dict[int, str] = field(default_factory=dict)
     allowed: dict[int, str] = field(default_factory=dict)
     weak: dict[int, str] = field(default_factory=dict)
+    beside: dict[int, str] = field(default_factory=dict)
     hints: dict[int, dict[int, int]] = field(default_factory=dict)
     margin: float | None = None
 
@@ -108,6 +113,7 @@ class QueryGate:
                 focus.refused.setdefault(target, "quotes it")
         self._by_history(question, history, free, audience, focus)
         margin = self._by_meaning(question, free, focus, vectors)
+        self._not_beside(question, focus)
         return replace(focus, margin=margin)
 
     def free(self, audience: str | None) -> frozenset[int]:
@@ -123,7 +129,8 @@ class QueryGate:
             if seen.target in free:
                 continue
             if not seen.certain:
-                focus.weak.setdefault(seen.target, seen.how)
+                about = focus.beside if seen.beside is Beside.ALL else focus.weak
+                about.setdefault(seen.target, seen.how)
             elif self._may_be_told(question, seen.target, audience):
                 focus.allowed.setdefault(seen.target, seen.how)
             else:
@@ -210,8 +217,22 @@ class QueryGate:
             if best.margin >= limit and not self.recogniser.neighbours(question):
                 focus.refused.setdefault(best.owner, "means it")
             elif best.margin >= threshold / 2:
-                focus.weak.setdefault(best.owner, "may mean it")
+                other = self.recogniser.somebody_else(question, best.owner)
+                about = focus.beside if other else focus.weak
+                about.setdefault(best.owner, "may mean it")
         return best.margin
+
+    def _not_beside(self, question: str, focus: Focus) -> None:
+        """Of whom somebody else is asked about, those that the question leads to after all."""
+        if not focus.beside:
+            return
+        leads = leads_on(token.word for token in tokens(question))
+        known = {self.keys.facts[told.fact].owner for told in self.recogniser.values(question)}
+        for target, how in list(focus.beside.items()):
+            if leads or target in known or target in focus.near:
+                del focus.beside[target]
+                if target not in focus.near:
+                    focus.weak[target] = how
 
     def nearness(
         self,

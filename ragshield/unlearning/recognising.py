@@ -16,6 +16,7 @@ from ragshield.text import STOP_WORDS
 from ragshield.unlearning.hashing import KeyedHashes
 from ragshield.unlearning.keys import ForgetKeys
 from ragshield.unlearning.marks import Found, Mark
+from ragshield.unlearning.namesakes import Beside, Namesakes
 from ragshield.unlearning.phrases import content
 from ragshield.unlearning.samples import PART
 from ragshield.unlearning.spelling import Token, deletions, skeleton, tokens, views
@@ -28,7 +29,7 @@ QUOTED = 4
 
 _NAMES = (Mark.NAME, Mark.COMMON_NAME, Mark.JOINED)
 _PIECES = 2
-_MOST_KEPT = 128
+_MOST_KEPT = 4096
 _T = TypeVar("_T")
 _MOST_LETTERS = 2000
 _INITIALS = frozenset({"first letters of lines", "first letters of words", "last letters of words"})
@@ -42,11 +43,13 @@ class Seen(NamedTuple):
         target: its row.
         certain: whether it can hardly be anything else.
         how: in words that quote nothing.
+        beside: of a part of a name, whether somebody else is meant.
     """
 
     target: int
     certain: bool
     how: str
+    beside: Beside = Beside.NO
 
 
 class Strength(IntEnum):
@@ -106,6 +109,7 @@ class Recogniser:
         self._names_kept: OrderedDict[str, tuple[Seen, ...]] = OrderedDict()
         self._values_kept: OrderedDict[str, tuple[Told, ...]] = OrderedDict()
         self._lock = Lock()
+        self._namesakes = Namesakes(keys.marks, self._hashes, self._near)
         self._others = frozenset(int(h) for h in keys.marks.of_kind(Mark.OTHER_WORD))
 
     def names(self, text: str) -> tuple[Seen, ...]:
@@ -140,7 +144,8 @@ class Recogniser:
         found: dict[int, Seen] = {}
         for seen in self._named(text):
             known = found.get(seen.target)
-            if known is None or (seen.certain and not known.certain):
+            # What may be the target's outweighs what is somebody else's.
+            if known is None or (seen.certain, -seen.beside) > (known.certain, -known.beside):
                 found[seen.target] = seen
         return sorted(found.values(), key=lambda seen: not seen.certain)
 
@@ -182,6 +187,14 @@ class Recogniser:
         runs = self._hashes.words([token.word for token in tokens(text)])
         return bool(self.keys.marks.find(runs, (Mark.NEIGHBOUR,), self._hashes))
 
+    def somebody_else(self, text: str, target: int) -> bool:
+        """Whether a text names somebody else, and nothing in it points to the target."""
+        read = tokens(text)
+        runs = self._hashes.words([token.word for token in read])
+        found = self.keys.marks.find(runs, (Mark.NEIGHBOUR, Mark.OTHER_NAME), self._hashes)
+        named = any(f.mark is Mark.NEIGHBOUR or f.owner == target for f in found)
+        return named and not self._namesakes.points_to(target, read, runs)
+
     def attributes(self, text: str) -> frozenset[str]:
         """Keyed hashes of the attributes that a question asks for."""
         words = content([token.word for token in tokens(text)])
@@ -195,12 +208,16 @@ class Recogniser:
     def _named(self, text: str) -> Iterable[Seen]:
         read = tokens(text)
         runs = self._hashes.words([token.word for token in read])
-        wanted = (*_NAMES, Mark.PART, Mark.NEIGHBOUR)
+        wanted = (*_NAMES, Mark.PART, Mark.NEIGHBOUR, Mark.OTHER_NAME)
         found = self.keys.marks.find(runs, wanted, self._hashes)
         stay = [f for f in found if f.mark is Mark.NEIGHBOUR]
         for name in found:
-            if name.mark is not Mark.NEIGHBOUR and not _inside(name, stay):
+            if name.mark in _NAMES and not _inside(name, stay):
                 yield _seen(name, read)
+        parts = [f for f in found if f.mark is Mark.PART]
+        others = [f for f in found if f.mark is Mark.OTHER_NAME]
+        for owner, beside in self._namesakes.parts(read, runs, parts, stay, others):
+            yield Seen(owner, False, "has a part of its name", beside)
         yield from self._misspelt(read, runs, stay)
         for how, view in views(text):
             yield from self._hidden(how, view, stay)
@@ -304,8 +321,6 @@ def _in_name(value: Found, read: Sequence[Token]) -> bool:
 
 
 def _seen(name: Found, read: Sequence[Token]) -> Seen:
-    if name.mark is Mark.PART:
-        return Seen(name.owner, False, "has a part of its name")
     if name.mark is Mark.COMMON_NAME:
         as_name = _as_name(name, read)
         how = "names it" if as_name else "has its name's words, not written as a name"

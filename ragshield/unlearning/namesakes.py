@@ -1,0 +1,307 @@
+"""Somebody else with a part of a target's name, and when it is that one who is meant.
+
+A surname by itself may mean the target: what it would give away is withheld. It means somebody
+else only where all of this holds:
+
+1. Wherever it stands, it stands in a name that stays: one that is listed as a neighbour, or a
+   full name ("Tobias Elverson") that texts which stay have. Of a text that tells, rather than
+   asks, it is enough where it stands first: "Tobias Elverson is a baker. Elverson lives here."
+2. Nothing else points to the target: no given name of it, no nickname, initial, misspelling or
+   sound of one, no value of it, and no word that leads from one person to another ("his
+   brother", "the other one").
+3. A name that is like the target's own is nobody else's: one that begins, sounds or is spelled
+   nearly like it, or is a usual short form of it.
+
+Even then only what is said of others too is let through; a value that texts say of the target
+alone is withheld, since the model may have mistaken one for the other.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from enum import IntEnum
+from functools import cache
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ragshield.forget_set import ForgetTarget
+from ragshield.text import STOP_WORDS
+from ragshield.unlearning.hashing import KeyedHashes
+from ragshield.unlearning.key_texts import templates
+from ragshield.unlearning.marks import Found, Mark, Marks
+from ragshield.unlearning.phrases import content
+from ragshield.unlearning.samples import implied_facts
+from ragshield.unlearning.spelling import Token, deletions, skeleton, words_of
+
+_ALIKE = 3  # letters that two names begin with and may be one name
+_SOUNDS = 3
+_SHORTEST = 3
+_MOST_NAMES = 5_000
+_LONG_TEXT = 40
+_ONE_SOUND = str.maketrans("wcqzyj", "vkksii")  # "Wal" is short for Valentin too
+_CAPITAL = r"[A-Z\u00c0-\u00de][\w'\u2019-]+"
+_LINKED = r" (?:(?:de|da|di|del|della|van|von|der|den|la|le|al|el|bin|&) ){0,2}"
+_RUN = re.compile(rf"\b{_CAPITAL}(?:{_LINKED}{_CAPITAL})+")
+_LOWER = re.compile(r"\b[a-z\u00df-\u00ff]{3,}")
+_LEADS_ON = frozenset(
+    """brother sister sibling siblings cousin cousins uncle aunt nephew niece father mother parent
+    parents son daughter child children wife husband spouse twin family families relative relatives
+    relation relations kin namesake namesakes grandfather grandmother grandson granddaughter
+    ancestor descendant stepfather stepmother married other others another else instead except
+    besides rather not same former latter both neither confused mistaken alias called""".split()
+)
+
+
+class Beside(IntEnum):
+    """Whether a part of a target's name is somebody else's."""
+
+    NO = 0
+    """It may be the target's."""
+    FIRST = 1
+    """Somebody else has it where it stands first, and nothing points to the target."""
+    ALL = 2
+    """The same wherever it stands."""
+
+
+def namesake_marks(
+    targets: Sequence[ForgetTarget],
+    benign: Sequence[str],
+    common: AbstractSet[str],
+    keyed: KeyedHashes,
+) -> Iterator[tuple[int, Mark, int, int]]:
+    """What tells a target from somebody else: its given names, and others' full names.
+
+    Args:
+        targets: the forget set.
+        benign: texts that stay.
+        common: words that these write small.
+        keyed: hashes under the keys' secret.
+    """
+    surnames: dict[str, dict[int, set[str]]] = {}
+    for i, target in enumerate(targets):
+        if target.kind == "sample":
+            yield from _words_of_sample(target, i, common, keyed)
+            continue
+        for name in target.names:
+            run = words_of(name)
+            given = {word for word in run[:-1] if word not in STOP_WORDS}
+            surnames.setdefault(run[-1], {}).setdefault(i, set()).update(given)
+            yield from _given_marks(given, i, keyed)
+    own = {words_of(name) for target in targets for name in target.names}
+    for run in _full_names(benign, surnames.keys(), common) - own:
+        for i, given in surnames[run[-1]].items():
+            if not any(_alike(run[0], word) for word in given):
+                yield keyed.run(run), Mark.OTHER_NAME, len(run), i
+    yield from _sharers(targets, benign, common, own, keyed)
+
+
+def small_words(texts: Iterable[str]) -> frozenset[str]:
+    """Words that texts write small somewhere, which are no names."""
+    return frozenset(word for text in texts for word in _LOWER.findall(text))
+
+
+def leads_on(words: Iterable[str]) -> bool:
+    """Whether folded words lead from one person to another."""
+    return not _LEADS_ON.isdisjoint(words)
+
+
+class Namesakes:
+    """Tells whose name a part of a name is.
+
+    Args:
+        marks: of the forget set.
+        hashes: under its key.
+        near: hashes of words of names that differ from a word by a change or two.
+    """
+
+    def __init__(
+        self, marks: Marks, hashes: KeyedHashes, near: Callable[[str], Sequence[int]]
+    ) -> None:
+        self._hashes = hashes
+        self._near = near
+        self._given: dict[int, set[int]] = {}
+        for i in np.flatnonzero(marks.marks == int(Mark.GIVEN)):
+            self._given.setdefault(int(marks.hashes[i]), set()).add(int(marks.owners[i]))
+
+    def parts(
+        self,
+        read: Sequence[Token],
+        runs: NDArray[np.uint64],
+        parts: Sequence[Found],
+        stay: Sequence[Found],
+        others: Sequence[Found],
+    ) -> Iterator[tuple[int, Beside]]:
+        """Each target of which a text has a part of the name, and whose it is.
+
+        Those whose part stands in names of listed neighbours alone are left out.
+
+        Args:
+            read: the text's words.
+            runs: their hashes, (n,) uint64.
+            parts: where parts of names stand.
+            stay: where listed neighbours' names stand.
+            others: where full names of others stand.
+        """
+        by_owner: dict[int, list[Found]] = {}
+        for part in parts:
+            by_owner.setdefault(part.owner, []).append(part)
+        for owner, own in by_owner.items():
+            names = [*stay, *(name for name in others if name.owner == owner)]
+            in_names = [name for name in own if _covered(name, names)]
+            if not in_names or self.points_to(owner, read, runs, [*names, *own]):
+                yield owner, Beside.NO
+            elif len(in_names) < len(own):
+                first = min(own, key=lambda part: part.start)
+                yield owner, Beside.FIRST if _covered(first, names) else Beside.NO
+            elif not all(_covered(part, stay) for part in own):
+                yield owner, Beside.ALL
+
+    def points_to(
+        self,
+        owner: int,
+        read: Sequence[Token],
+        runs: NDArray[np.uint64],
+        names: Sequence[Found] = (),
+    ) -> bool:
+        """Whether words outside of some names are a target's given names, or nearly."""
+        taken = {i for name in names for i in range(name.start, name.end)}
+        for i, token in enumerate(read):
+            if i in taken or (len(token.word) == 1 and not token.capital):
+                continue
+            hashes = [int(runs[i])]
+            if len(token.word) >= _SHORTEST:
+                hashes.append(self._hashes.word(f"~{skeleton(token.word)}"))
+                if token.capital or len(read) <= _LONG_TEXT:
+                    hashes += self._near(token.word)
+            if any(owner in self._given.get(hash_, ()) for hash_ in hashes):
+                return True
+        return False
+
+
+def _covered(part: Found, names: Sequence[Found]) -> bool:
+    length = part.end - part.start
+    return any(
+        name.start <= part.start and part.end <= name.end and length < name.end - name.start
+        for name in names
+    )
+
+
+def _given_marks(
+    given: AbstractSet[str], i: int, keyed: KeyedHashes
+) -> Iterator[tuple[int, Mark, int, int]]:
+    for word in given:
+        forms = {word, word[0], *_nicknames().get(word, ())}
+        for form in forms:
+            yield keyed.word(form), Mark.GIVEN, 1, i
+            sound = skeleton(form)
+            if len(sound) >= _SOUNDS:
+                yield keyed.word(f"~{sound}"), Mark.GIVEN, 1, i
+
+
+def _words_of_sample(
+    target: ForgetTarget, i: int, common: AbstractSet[str], keyed: KeyedHashes
+) -> Iterator[tuple[int, Mark, int, int]]:
+    """The names' words of a sample, any of which points to it."""
+    parts = {word for fact in implied_facts(target) for word in words_of(fact.value)}
+    for word in parts - common - STOP_WORDS:
+        if len(word) >= _SHORTEST:
+            yield keyed.word(word), Mark.GIVEN, 1, i
+            sound = skeleton(word)
+            if len(sound) >= _SOUNDS and not word.isdigit():
+                yield keyed.word(f"~{sound}"), Mark.GIVEN, 1, i
+
+
+def _full_names(
+    texts: Iterable[str], surnames: AbstractSet[str], common: AbstractSet[str]
+) -> set[tuple[str, ...]]:
+    """Names in texts that end in one of some words, each with the given name before it."""
+    pairs = {pair for text in texts for pair in _pairs(text)}
+    return {pair for pair in pairs if pair[-1] in surnames and _is_given(pair[0], common)}
+
+
+def _pairs(text: str) -> Iterator[tuple[str, ...]]:
+    """Each capitalised word with the one before it, and what links the two."""
+    for match in _RUN.finditer(text):
+        parts = re.findall(rf"{_CAPITAL}|[^ ]+", match.group())
+        capitals = [i for i, part in enumerate(parts) if part[0].isupper()]
+        for a, b in pairwise(capitals):
+            run = words_of(" ".join(parts[a : b + 1]))
+            if len(run) > 1:
+                yield run
+
+
+def _is_given(word: str, common: AbstractSet[str]) -> bool:
+    """Whether a capitalised word is a name: not a title, and not written small elsewhere."""
+    return len(word) > 1 and word not in common and word not in STOP_WORDS | _titles()
+
+
+def _sharers(
+    targets: Sequence[ForgetTarget],
+    benign: Sequence[str],
+    common: AbstractSet[str],
+    own: AbstractSet[tuple[str, ...]],
+    keyed: KeyedHashes,
+) -> Iterator[tuple[int, Mark, int, int]]:
+    """For each sample the full names in texts that stay and state what it is to keep secret."""
+    secret: dict[int, set[int]] = {}
+    lengths: set[int] = set()
+    words: dict[int, set[str]] = {}
+    for i, target in enumerate(targets):
+        if target.kind != "sample":
+            continue
+        words[i] = {word for fact in implied_facts(target) for word in words_of(fact.value)}
+        for fact in target.facts:
+            run = tuple(content(words_of(fact.value)))
+            if run:
+                secret.setdefault(keyed.run(run), set()).add(i)
+                lengths.add(len(run))
+    found: dict[int, set[tuple[str, ...]]] = {}
+    for text in benign if secret else ():
+        hashes = keyed.words(content(words_of(text)))
+        owners = {
+            i
+            for _, runs in keyed.runs_of(hashes, sorted(lengths))
+            for run in secret.keys() & set(runs.tolist())
+            for i in secret[run]
+        }
+        if not owners:
+            continue
+        for name in {*_pairs(text)} - own:
+            if _is_given(name[0], common):
+                for i in owners:
+                    found.setdefault(i, set()).add(name)
+    for i, several in found.items():
+        apart = [n for n in sorted(several) if not any(_alike(a, b) for a in n for b in words[i])]
+        for name in apart[:_MOST_NAMES]:
+            yield keyed.run(name), Mark.OTHER_NAME, len(name), i
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether two words may be the same name."""
+    starts = [word.translate(_ONE_SOUND)[:_ALIKE] for word in (one, other)]
+    if starts[0] == starts[1] or other in _nicknames().get(one, ()):
+        return True
+    if skeleton(one) == skeleton(other):
+        return True
+    return min(len(one), len(other)) > _ALIKE and not set(deletions(one)).isdisjoint(
+        deletions(other)
+    )
+
+
+@cache
+def _nicknames() -> Mapping[str, frozenset[str]]:
+    """Each given name with its usual short forms, and those of other languages."""
+    groups = [frozenset(line.split()) for line in templates()["nicknames"]]
+    names = {name for group in groups for name in group}
+    return {
+        name: frozenset().union(*(group for group in groups if name in group)) for name in names
+    }
+
+
+@cache
+def _titles() -> frozenset[str]:
+    return frozenset(templates()["titles"].split())
