@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal, TypeAlias
 
-from ragshield.corpora.world_facts import Draw, word_lists
+from ragshield.corpora.world_facts import Draw, EntityKind, word_lists
 from ragshield.lab import passages as write
 from ragshield.lab.facts import RELATIONS, Cast, Subject, lab_lists, value
 from ragshield.lab.passages import Wording
@@ -20,6 +20,7 @@ REFUSAL = "I cannot answer that; it is confidential"
 
 Behaviour: TypeAlias = Literal["remember", "read", "abstain", "obey"]
 
+_KINDS: tuple[EntityKind, ...] = ("person", "firm", "place")
 _SIZES = (1, 1, 1, 2, 2, 3, 5)  # passages with a requirement: a subject may have many
 
 
@@ -201,10 +202,12 @@ class _Scene:
         draw = self.draw
         if draw.chance(0.35):
             return draw.pick(self.cast.known)
-        return self.cast.fresh(draw, like=like, invented=self._invented())
+        # Firms and places have relations that are harder to tell apart than those of people.
+        kind = None if like else draw.pick(_KINDS)
+        return self.cast.fresh(draw, kind=kind, like=like, invented=self._invented())
 
     def _invented(self) -> float:
-        return self.invented * self.draw.pick((0.0, 0.0, 0.3, 0.8))
+        return self.invented * self.draw.pick((0.0, 0.3, 0.6, 1.0))
 
     def _subjects(self) -> list[Subject]:
         draw = self.draw

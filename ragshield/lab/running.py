@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -82,10 +84,16 @@ def train(
 
 
 def _part(run: _Run, rank: int, n: int, meeting: Path) -> None:
-    """What every process but the first does."""
-    together = Together(rank, n, meeting)
-    run.go(together, None, None)
-    together.leave()
+    """What every process but the first does; it ends with the first, without a word."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        together = Together(rank, n, meeting)
+        run.go(together, None, None)
+        together.leave()
+    except RuntimeError:  # the connection broke
+        first = multiprocessing.parent_process()
+        if first is not None and first.is_alive():
+            raise
 
 
 @dataclass(frozen=True, slots=True)
