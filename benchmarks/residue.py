@@ -35,6 +35,7 @@ from ragshield import registry
 from ragshield.protocols import Recipe
 from ragshield.records import Batch, Passage, Spec, Vectors
 from ragshield.residue import Residue, residue
+from ragshield.residue.scan import needles_for
 from ragshield.stores.url import open_store
 
 SIZES = (200, 2_000, 50_000)
@@ -113,7 +114,8 @@ def cell(kind: Kind, folder: Path, whole: Batch, share: float) -> dict[str, Any]
     found: dict[str, Any] = {"rows": n, "share": share, "n_deleted": len(rows)}
     with kind.opened(folder, whole) as place:
         place.rest()
-        before = residue(place.look, gone, live=live)
+        needles = needles_for(place.look, gone, live=live)
+        before = residue(place.look, gone, needles=needles)
         found["before"] = counted(before)
         place.wake()
         started = time.perf_counter()
@@ -125,15 +127,15 @@ def cell(kind: Kind, folder: Path, whole: Batch, share: float) -> dict[str, Any]
         found["delete_s"] = round(time.perf_counter() - started, 3)
         there, order = asked(place.url, questions)
         place.rest()
-        found["delete"] = counted(residue(place.look, gone, live=live))
+        found["delete"] = counted(residue(place.look, gone, needles=needles))
         vacuumed = place.vacuumed()
         if vacuumed is not None:
-            found["vacuum"] = counted(residue(vacuumed, gone, live=live))
+            found["vacuum"] = counted(residue(vacuumed, gone, needles=needles))
         started = time.perf_counter()
         done = recipe.purge(place.purge_url, ids)
         found["purge_s"] = round(time.perf_counter() - started, 3)
         found["how"], found["notes"] = done.how, list(done.notes)
-        after = residue(place.look, gone, live=live, baseline=before)
+        after = residue(place.look, gone, needles=needles, baseline=before)
         found["ragshield"] = counted(after)
         found["verdict"] = after.overall()
         place.wake()

@@ -68,12 +68,14 @@ class Needles:
     looked for.
 
     Attributes:
-        n_passages: passages that should be gone.
+        batch: the passages that should be gone.
+        n_passages: how many they are.
         parts: the needles, in parts that are searched for one after the other.
         reach: how far a search must look back at the border of two blocks, in bytes.
     """
 
     def __init__(self, batch: Batch, parts: tuple[Part, ...]) -> None:
+        self.batch = batch
         self.n_passages = len(batch)
         self.parts = parts
         self.reach = max(

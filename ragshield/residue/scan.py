@@ -50,6 +50,7 @@ def residue(
     extra: Iterable[Surface] = (),
     by_text: bool = False,
     out_of_scope: Sequence[str] = (),
+    needles: Needles | None = None,
     on_bytes: Callable[[int], None] | None = None,
 ) -> Residue:
     """Look at the bytes of a store for passages that should be gone from it.
@@ -67,10 +68,14 @@ def residue(
         by_text: the ids of the passages are not the store's; they are told by their texts.
         out_of_scope: words; a place that cannot be searched and is described with one of
             them is an exception that the caller declares, and does not count as untested.
+        needles: from `needles_for`, where several looks are taken for the same passages
+            among the same live rows: making them takes longer than looking where
+            there are thousands. `live` and `by_text` are then not asked.
         on_bytes: called with the number of bytes just looked at.
 
     Raises:
-        UsageError: the place is no URL and does not exist, or there are no passages.
+        UsageError: the place is no URL and does not exist, there are no passages, or the
+            needles are of other passages.
         InputError: the baseline is one of other passages, or of another place.
     """
     if not batch.passages:
@@ -85,9 +90,11 @@ def residue(
     notes: list[str] = []
     where, url = _place(place)
     shown = masked(place)
-    rows = _live(place, notes) if live is None else live
-    forms = Folder(Path()) if where is None else where
-    needles = Needles.of(batch, forms, live=rows, by_text=by_text)
+    if needles is None:
+        rows = _live(place, notes) if live is None else live
+        needles = Needles.of(batch, _forms_of(where), live=rows, by_text=by_text)
+    elif needles.batch is not batch:
+        raise UsageError("these needles are of other passages; make them of those to look for")
     surfaces = (*(() if where is None else where.surfaces(url)), *extra)
     found = search(needles, surfaces, on_bytes=on_bytes)
     texts = frozenset[int]().union(*(one.texts for one in found))
@@ -115,6 +122,27 @@ def residue(
         notes=tuple(notes),
         before=baseline,
     )
+
+
+def needles_for(
+    place: str, batch: Batch, *, live: Iterable[Batch] = (), by_text: bool = False
+) -> Needles:
+    """What `residue` looks for at a place, made once for several looks.
+
+    Args:
+        place: as `residue` takes it; the kind of store decides about the forms of vectors.
+        batch: the passages.
+        live: rows that stay, the same at every look.
+        by_text: as `residue` takes it.
+
+    Raises:
+        UsageError: the place is no URL and does not exist.
+    """
+    return Needles.of(batch, _forms_of(_place(place)[0]), live=live, by_text=by_text)
+
+
+def _forms_of(where: Place | None) -> Place:
+    return Folder(Path()) if where is None else where
 
 
 def _place(place: str) -> tuple[Place | None, str]:

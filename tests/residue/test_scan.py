@@ -13,6 +13,7 @@ from ragshield.errors import InputError, UsageError
 from ragshield.protocols import Surface
 from ragshield.records import Batch, Passage
 from ragshield.residue import baseline, residue
+from ragshield.residue.scan import needles_for
 from ragshield.residue.targets import read_targets
 from ragshield.stores.chroma import create_chroma
 from ragshield.stores.url import open_store
@@ -264,3 +265,23 @@ def test_targets_known_by_their_texts_alone_are_not_taken_for_live_rows(tmp_path
     targets = read_targets(tmp_path / "texts.txt")
     assert residue(url, targets, by_text=True).n_seen_texts == 5
     assert residue(url, targets).n_texts == 0
+
+
+def test_needles_made_once_find_what_those_made_at_each_look_find(files) -> None:
+    folder, gone, stay = files
+    needles = needles_for(str(folder), gone, live=[stay])
+    before = residue(str(folder), gone, needles=needles)
+    assert before == replace(
+        residue(str(folder), gone, live=[stay]), target=before.target, before=None
+    )
+    assert before.n_seen_texts == len(gone)
+    purge(folder, stay)
+    after = residue(str(folder), gone, needles=needles, baseline=before)
+    assert (after.overall(), after.text_bytes, after.vector_bytes) == ("ERASED", 0, 0)
+
+
+def test_needles_of_other_passages_are_refused(files) -> None:
+    folder, gone, stay = files
+    needles = needles_for(str(folder), stay)
+    with pytest.raises(UsageError, match="needles are of other passages"):
+        residue(str(folder), gone, needles=needles)
