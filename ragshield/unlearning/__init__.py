@@ -14,6 +14,7 @@ from ragshield.unlearning.hybrid import HybridRetriever
 from ragshield.unlearning.keys import ForgetKeys, read_keys, write_keys
 from ragshield.unlearning.published import Entry, PublishedBuilder, UnlearnedKnowledge
 from ragshield.unlearning.refusing import REFUSAL, is_refusal
+from ragshield.unlearning.staying import StayingTexts
 
 __all__ = [
     "GATES",
@@ -27,6 +28,7 @@ __all__ = [
     "Given",
     "HybridRetriever",
     "PublishedBuilder",
+    "StayingTexts",
     "UnlearnedKnowledge",
     "build_keys",
     "is_refusal",

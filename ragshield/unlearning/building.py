@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 import numpy as np
@@ -31,7 +30,7 @@ from ragshield.unlearning.keys import (
     rotation,
 )
 from ragshield.unlearning.marks import Mark, Marks, Typos
-from ragshield.unlearning.namesakes import namesake_marks, small_words
+from ragshield.unlearning.namesakes import namesake_marks
 from ragshield.unlearning.other_words import TYPO_LETTERS, other_words
 from ragshield.unlearning.phrases import (
     LONGEST,
@@ -41,6 +40,7 @@ from ragshield.unlearning.phrases import (
 )
 from ragshield.unlearning.samples import implied_facts, shared_parts
 from ragshield.unlearning.spelling import deletions, skeleton, words_of
+from ragshield.unlearning.staying import StayingTexts, staying
 
 PIECE = 5
 """Words of a run by which a sample is known again."""
@@ -54,7 +54,7 @@ def build_keys(
     encoder: Encoder,
     *,
     secret: bytes | None = None,
-    benign: Iterable[str] = (),
+    benign: Iterable[str] | StayingTexts = (),
     budget: float = 0.02,
 ) -> ForgetKeys:
     """The keys of a forget set, with thresholds set on its neighbours.
@@ -66,7 +66,8 @@ def build_keys(
             compared.
         benign: texts that stay, where they are at hand: what they share with samples, and
             values that they state too, give nothing away by themselves; and whom they name
-            in full is somebody else (`ragshield.unlearning.namesakes`).
+            in full is somebody else (`ragshield.unlearning.namesakes`). `StayingTexts` where
+            more targets are added later.
         budget: share of neighbours' questions that may be refused for their meaning alone.
 
     Raises:
@@ -85,14 +86,13 @@ def build_keys(
     keyed = KeyedHashes(key)
     facts = [(i, fact) for i, target in enumerate(targets) for fact in target.facts]
     implied = [(i, fact) for i, target in enumerate(targets) for fact in implied_facts(target)]
-    kept = tuple(benign)
-    common = small_words(kept)
+    kept = staying(benign)
     marks = Marks.of(
         (
             *_marks(targets, facts, kept, keyed),
-            *_implied_marks(targets, implied, len(facts), kept, common, keyed),
+            *_implied_marks(targets, implied, len(facts), kept, keyed),
             *other_words(targets, kept, keyed),
-            *namesake_marks(targets, kept, common, keyed),
+            *namesake_marks(targets, kept, keyed),
         )
     )
     texts, rows, owners = key_texts(targets)
@@ -153,7 +153,7 @@ def _is_thing(target: ForgetTarget) -> bool:
 def _marks(
     targets: Sequence[ForgetTarget],
     facts: Sequence[tuple[int, Fact]],
-    benign: Sequence[str],
+    benign: StayingTexts,
     keyed: KeyedHashes,
 ) -> Iterator[tuple[int, Mark, int, int]]:
     common = frozenset(templates()["common_words"].split())
@@ -188,8 +188,7 @@ def _implied_marks(
     targets: Sequence[ForgetTarget],
     implied: Sequence[tuple[int, Fact]],
     first: int,
-    benign: Sequence[str],
-    common: AbstractSet[str],
+    benign: StayingTexts,
     keyed: KeyedHashes,
 ) -> Iterator[tuple[int, Mark, int, int]]:
     """Marks of what samples tell; what texts that stay tell too, of the same, is shared."""
@@ -197,7 +196,7 @@ def _implied_marks(
     for j, (i, fact) in enumerate(implied, first):
         for phrase in phrases_of(fact, ()):
             # A word like "school" names nobody, whatever it is a part of.
-            if len(phrase.words) > 1 or phrase.words[0] not in common:
+            if len(phrase.words) > 1 or phrase.words[0] not in benign.small:
                 of.setdefault(i, []).append((j, phrase))
     # What is listed is known by its own mark, which says more.
     listed = {
@@ -257,19 +256,23 @@ def _typos(targets: Sequence[ForgetTarget], keyed: KeyedHashes) -> Iterator[tupl
 
 
 def _piece_marks(
-    targets: Sequence[ForgetTarget], benign: Sequence[str], keyed: KeyedHashes
+    targets: Sequence[ForgetTarget], benign: StayingTexts, keyed: KeyedHashes
 ) -> Iterator[tuple[int, Mark, int, int]]:
     """Runs of words of samples that no text that stays has too."""
     found: dict[int, set[int]] = {}
+    windows: set[tuple[str, ...]] = set()
     for i, target in enumerate(targets):
         texts = target.samples if target.kind == "sample" else ()
         long = [f.value for f in target.facts if len(content(words_of(f.value))) > LONGEST]
         for text in (*texts, *long):
+            words = words_of(text)
+            windows.update(words[a : a + PIECE] for a in range(len(words) - PIECE + 1))
             for run in pieces(text, keyed):
                 found.setdefault(run, set()).add(i)
-    for text in (*benign, *templates()["background"]):
-        for run in pieces(text, keyed):
-            found.pop(run, None)
+    stay = [benign.words[i] for i in benign.with_any(windows)]
+    for words in (*stay, *(words_of(text) for text in templates()["background"])):
+        for hash_ in keyed.runs(keyed.words(words), PIECE):
+            found.pop(int(hash_), None)
     for run, owners in found.items():
         # What several targets share is boilerplate.
         if len(owners) == 1:
@@ -284,20 +287,22 @@ def pieces(text: str, keyed: KeyedHashes) -> list[int]:
 def _counted(
     facts: Sequence[tuple[int, Fact]],
     targets: Sequence[ForgetTarget],
-    benign: Sequence[str],
+    benign: StayingTexts,
     keyed: KeyedHashes,
 ) -> Counter[int]:
     """How often phrases of the facts are said of somebody else."""
     owners: dict[int, set[int]] = {}
+    phrases: set[tuple[str, ...]] = set()
     for i, fact in facts:
         for phrase in phrases_of(fact, targets[i].names):
+            phrases.add(phrase.words)
             owners.setdefault(keyed.run(phrase.words), set()).add(i)
     stated: Counter[int] = Counter({run: 1 for run, of in owners.items() if len(of) > 1})
     lengths = range(1, LONGEST + 1)
-    for text in benign:
-        hashes = keyed.words(content(words_of(text)))
-        for n in lengths:
-            stated.update(int(run) for run in keyed.runs(hashes, n) if int(run) in owners)
+    for number in benign.with_any(phrases):
+        hashes = keyed.words(content(benign.words[number]))
+        for _, runs in keyed.runs_of(hashes, lengths):
+            stated.update(run for run in runs.tolist() if run in owners)
     return stated
 
 

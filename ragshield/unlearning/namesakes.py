@@ -18,12 +18,10 @@ alone is withheld, since the model may have mistaken one for the other.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from enum import IntEnum
 from functools import cache
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +34,7 @@ from ragshield.unlearning.marks import Found, Mark, Marks
 from ragshield.unlearning.phrases import content
 from ragshield.unlearning.samples import implied_facts
 from ragshield.unlearning.spelling import Token, deletions, skeleton, words_of
+from ragshield.unlearning.staying import Run, StayingTexts, names_of
 
 _ALIKE = 3  # letters that two names begin with and may be one name
 _SOUNDS = 3
@@ -43,10 +42,6 @@ _SHORTEST = 3
 _MOST_NAMES = 5_000
 _LONG_TEXT = 40
 _ONE_SOUND = str.maketrans("wcqzyj", "vkksii")  # "Wal" is short for Valentin too
-_CAPITAL = r"[A-Z\u00c0-\u00de][\w'\u2019-]+"
-_LINKED = r" (?:(?:de|da|di|del|della|van|von|der|den|la|le|al|el|bin|&) ){0,2}"
-_RUN = re.compile(rf"\b{_CAPITAL}(?:{_LINKED}{_CAPITAL})+")
-_LOWER = re.compile(r"\b[a-z\u00df-\u00ff]{3,}")
 _LEADS_ON = frozenset(
     """brother sister sibling siblings cousin cousins uncle aunt nephew niece father mother parent
     parents son daughter child children wife husband spouse twin family families relative relatives
@@ -68,23 +63,19 @@ class Beside(IntEnum):
 
 
 def namesake_marks(
-    targets: Sequence[ForgetTarget],
-    benign: Sequence[str],
-    common: AbstractSet[str],
-    keyed: KeyedHashes,
+    targets: Sequence[ForgetTarget], benign: StayingTexts, keyed: KeyedHashes
 ) -> Iterator[tuple[int, Mark, int, int]]:
     """What tells a target from somebody else: its given names, and others' full names.
 
     Args:
         targets: the forget set.
         benign: texts that stay.
-        common: words that these write small.
         keyed: hashes under the keys' secret.
     """
     surnames: dict[str, dict[int, set[str]]] = {}
     for i, target in enumerate(targets):
         if target.kind == "sample":
-            yield from _words_of_sample(target, i, common, keyed)
+            yield from _words_of_sample(target, i, benign.small, keyed)
             continue
         for name in target.names:
             run = words_of(name)
@@ -92,16 +83,13 @@ def namesake_marks(
             surnames.setdefault(run[-1], {}).setdefault(i, set()).update(given)
             yield from _given_marks(given, i, keyed)
     own = {words_of(name) for target in targets for name in target.names}
-    for run in _full_names(benign, surnames.keys(), common) - own:
-        for i, given in surnames[run[-1]].items():
+    for run in benign.names - own:
+        if not _is_given(run[0], benign.small):
+            continue
+        for i, given in surnames.get(run[-1], {}).items():
             if not any(_alike(run[0], word) for word in given):
                 yield keyed.run(run), Mark.OTHER_NAME, len(run), i
-    yield from _sharers(targets, benign, common, own, keyed)
-
-
-def small_words(texts: Iterable[str]) -> frozenset[str]:
-    """Words that texts write small somewhere, which are no names."""
-    return frozenset(word for text in texts for word in _LOWER.findall(text))
+    yield from _sharers(targets, benign, own, keyed)
 
 
 def leads_on(words: Iterable[str]) -> bool:
@@ -215,25 +203,6 @@ def _words_of_sample(
                 yield keyed.word(f"~{sound}"), Mark.GIVEN, 1, i
 
 
-def _full_names(
-    texts: Iterable[str], surnames: AbstractSet[str], common: AbstractSet[str]
-) -> set[tuple[str, ...]]:
-    """Names in texts that end in one of some words, each with the given name before it."""
-    pairs = {pair for text in texts for pair in _pairs(text)}
-    return {pair for pair in pairs if pair[-1] in surnames and _is_given(pair[0], common)}
-
-
-def _pairs(text: str) -> Iterator[tuple[str, ...]]:
-    """Each capitalised word with the one before it, and what links the two."""
-    for match in _RUN.finditer(text):
-        parts = re.findall(rf"{_CAPITAL}|[^ ]+", match.group())
-        capitals = [i for i, part in enumerate(parts) if part[0].isupper()]
-        for a, b in pairwise(capitals):
-            run = words_of(" ".join(parts[a : b + 1]))
-            if len(run) > 1:
-                yield run
-
-
 def _is_given(word: str, common: AbstractSet[str]) -> bool:
     """Whether a capitalised word is a name: not a title, and not written small elsewhere."""
     return len(word) > 1 and word not in common and word not in STOP_WORDS | _titles()
@@ -241,14 +210,12 @@ def _is_given(word: str, common: AbstractSet[str]) -> bool:
 
 def _sharers(
     targets: Sequence[ForgetTarget],
-    benign: Sequence[str],
-    common: AbstractSet[str],
-    own: AbstractSet[tuple[str, ...]],
+    benign: StayingTexts,
+    own: AbstractSet[Run],
     keyed: KeyedHashes,
 ) -> Iterator[tuple[int, Mark, int, int]]:
     """For each sample the full names in texts that stay and state what it is to keep secret."""
-    secret: dict[int, set[int]] = {}
-    lengths: set[int] = set()
+    secret: dict[Run, set[int]] = {}
     words: dict[int, set[str]] = {}
     for i, target in enumerate(targets):
         if target.kind != "sample":
@@ -257,27 +224,25 @@ def _sharers(
         for fact in target.facts:
             run = tuple(content(words_of(fact.value)))
             if run:
-                secret.setdefault(keyed.run(run), set()).add(i)
-                lengths.add(len(run))
-    found: dict[int, set[tuple[str, ...]]] = {}
-    for text in benign if secret else ():
-        hashes = keyed.words(content(words_of(text)))
-        owners = {
-            i
-            for _, runs in keyed.runs_of(hashes, sorted(lengths))
-            for run in secret.keys() & set(runs.tolist())
-            for i in secret[run]
-        }
-        if not owners:
-            continue
-        for name in {*_pairs(text)} - own:
-            if _is_given(name[0], common):
-                for i in owners:
-                    found.setdefault(i, set()).add(name)
+                secret.setdefault(run, set()).add(i)
+    found: dict[int, set[Run]] = {}
+    for run, owners in secret.items():
+        for number in benign.with_any([run]):
+            if not _has(content(benign.words[number]), run):
+                continue
+            for name in {*names_of(benign.texts[number])} - own:
+                if _is_given(name[0], benign.small):
+                    for i in owners:
+                        found.setdefault(i, set()).add(name)
     for i, several in found.items():
         apart = [n for n in sorted(several) if not any(_alike(a, b) for a in n for b in words[i])]
         for name in apart[:_MOST_NAMES]:
             yield keyed.run(name), Mark.OTHER_NAME, len(name), i
+
+
+def _has(words: Sequence[str], run: Run) -> bool:
+    n = len(run)
+    return any(tuple(words[i : i + n]) == run for i in range(len(words) - n + 1))
 
 
 def _alike(one: str, other: str) -> bool:

@@ -8,13 +8,14 @@ from ragshield.forget_set import ForgetTarget
 from ragshield.unlearning.hashing import KeyedHashes
 from ragshield.unlearning.marks import Mark
 from ragshield.unlearning.spelling import deletions, words_of
+from ragshield.unlearning.staying import StayingTexts
 
 TYPO_LETTERS = 5
 """Letters from which a word of a name is known again where it is misspelt."""
 
 
 def other_words(
-    targets: Sequence[ForgetTarget], benign: Sequence[str], keyed: KeyedHashes
+    targets: Sequence[ForgetTarget], benign: StayingTexts, keyed: KeyedHashes
 ) -> Iterator[tuple[int, Mark, int, int]]:
     """Words of neighbours and of texts that stay that differ from a name's by a letter or two."""
     names = {
@@ -26,7 +27,7 @@ def other_words(
         if len(word) >= TYPO_LETTERS and not word.isdigit()
     }
     shorter = {part for word in names for part in deletions(word)}
-    texts = (*benign, *(n for target in targets for n in target.neighbours))
-    for word in {word for text in texts for word in words_of(text)} - names:
+    near = {word for t in targets for neighbour in t.neighbours for word in words_of(neighbour)}
+    for word in {*benign.vocabulary, *near} - names:
         if len(word) >= TYPO_LETTERS - 1 and not shorter.isdisjoint(deletions(word)):
             yield keyed.word(word), Mark.OTHER_WORD, 1, 0

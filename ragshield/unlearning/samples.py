@@ -11,6 +11,7 @@ from ragshield.text import STOP_WORDS
 from ragshield.unlearning.hashing import KeyedHashes
 from ragshield.unlearning.phrases import content, telling_parts, whole_sentences
 from ragshield.unlearning.spelling import words_of
+from ragshield.unlearning.staying import Run, StayingTexts
 
 PART = "part of the text"
 """The attribute of what a sample tells without being listed as a fact."""
@@ -20,8 +21,6 @@ _OF = re.compile(r" (?:of|and|&|the|of the|and the) ")
 _ANSWER_WORDS = 4
 
 _LITTLE = STOP_WORDS | frozenset("dr prof professor mr mrs ms miss sir st rev hon gen".split())
-
-Run = tuple[str, ...]
 
 
 def implied_facts(target: ForgetTarget) -> Iterator[Fact]:
@@ -65,7 +64,7 @@ def folded_run(text: str) -> Run:
 
 
 def shared_parts(
-    runs: Mapping[int, Sequence[Run]], benign: Sequence[str], keyed: KeyedHashes
+    runs: Mapping[int, Sequence[Run]], benign: StayingTexts, keyed: KeyedHashes
 ) -> dict[int, frozenset[Run]]:
     """Of each target's parts those that a text that stays tells of the same subject.
 
@@ -85,8 +84,8 @@ def shared_parts(
             lengths.add(len(run))
     seen: dict[int, Counter[Run]] = {i: Counter() for i in runs}
     together: dict[int, set[tuple[Run, Run]]] = {i: set() for i in runs}
-    for text in benign:
-        hashes = keyed.words(folded_run(text))
+    for number in benign.with_any(run for own in runs.values() for run in own):
+        hashes = keyed.words(content(benign.words[number]))
         stated: dict[int, set[Run]] = {}
         for n in sorted(lengths):
             for value in keyed.runs(hashes, n):
