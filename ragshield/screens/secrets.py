@@ -36,6 +36,8 @@ class Form:
     says: str
     weight: float
     near: tuple[str, ...]
+    run: int
+    quick: re.Pattern[str] | None
     pattern: re.Pattern[str]
     check: str | None
 
@@ -116,13 +118,11 @@ def exposed(text: str) -> Iterator[tuple[Form, int, int]]:
     A value that is named twice is given once; overlapping matches count for the first form.
     """
     lowered = text.lower()
-    has_digit = any(c.isdigit() for c in text)
+    longest = max(map(len, text.split()), default=0)
     taken: list[tuple[int, int]] = []
     seen: set[str] = set()
     for form in _forms():
-        if form.near and not any(word in lowered for word in form.near):
-            continue
-        if not form.near and not has_digit:
+        if form.run > longest or not _may_hold(form, text, lowered):
             continue
         for match in islice(form.pattern.finditer(text), _MAX_OF_A_FORM):
             value = match.groupdict().get("value") or match.group()
@@ -135,6 +135,16 @@ def exposed(text: str) -> Iterator[tuple[Form, int, int]]:
             seen.add(value)
             taken.append(match.span())
             yield form, match.start(), match.end()
+
+
+def _may_hold(form: Form, text: str, lowered: str) -> bool:
+    if form.near:
+        for word in form.near:
+            if word in lowered:
+                break
+        else:
+            return False
+    return form.quick is None or form.quick.search(text) is not None
 
 
 # Numbers that say nothing by themselves: the word for them has to stand close by.
@@ -160,6 +170,8 @@ def _forms() -> tuple[Form, ...]:
             entry["says"],
             entry["weight"],
             tuple(entry["near"]),
+            entry.get("run", 0),
+            re.compile(entry["quick"]) if "quick" in entry else None,
             re.compile(entry["pattern"]),
             entry.get("check"),
         )

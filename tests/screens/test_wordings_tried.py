@@ -1,4 +1,4 @@
-"""A wording is tried wherever it can match: `also` and `marks` leave nothing out."""
+"""A pattern is tried wherever it can match: what is asked for before leaves nothing out."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ragshield.screens.secrets import Form, _forms, _may_hold
 from ragshield.screens.wordings import load, read
 
 # The parser that `re` itself uses; the only way to write texts that a pattern matches.
@@ -73,3 +74,17 @@ def test_a_text_that_a_pattern_matches_leaves_it_possible(table: Any, wording: A
         n += 1
         assert wording in table.possible(reading), reading.lines
     assert n or not (wording.also or wording.marks), "no text was made that the pattern matches"
+
+
+@pytest.mark.parametrize("form", _forms(), ids=lambda form: form.name)
+def test_a_text_that_holds_a_secret_is_searched_for_it(form: Form) -> None:
+    rng = random.Random(form.name)
+    parsed = _parser.parse(form.pattern.pattern)
+    n = 0
+    for _ in range(4 * _N):
+        text = f"{' '.join(form.near[:1])} is {_text_for(parsed, rng)} ."
+        if (match := form.pattern.search(text)) is not None:
+            n += 1
+            assert max(map(len, match.group().split())) >= form.run, text
+            assert _may_hold(form, text, text.lower()), text
+    assert n, "no text was made that the pattern matches"
