@@ -14,6 +14,7 @@ from ragshield.errors import InputError, UsageError
 from ragshield.protocols import Snapshot
 from ragshield.records import Action, Finding, Passage
 from ragshield.text import content_words
+from ragshield.wording.manner import apart, manners
 
 DETECTOR = "campaign"
 TAXONOMY = ("AML.T0070", "LLM04:2025", "LLM08:2025", "LLM05:2026", "LLM09:2026")
@@ -26,7 +27,16 @@ _READ_CHARS = 4000
 _JOINS = 0.7
 _SHOWN = 0.25
 _RARE_SOURCE = 0.02
+_SMALL_SOURCE = 6
 _OF_CAMPAIGN = 10
+# How alike a passage has to be, and what that means. At 0.31 of topic and manner 1.2 honest
+# passages of 99,950 are accused; chosen without the family or data set that was measured, the
+# constants stay the same (benchmarks/results/scan.md).
+_NEARNESS = 0.8
+_MANNER = 0.4
+_ALIKE = (0.0, 0.31, 1.0)
+_MEANS = (0.0, 0.5, 0.95)
+_RAREST = 3.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +45,18 @@ class _Member:
 
     near: float
     wording: float
+    manner: float
     trail: float
     style: float
 
     @property
     def suspicion(self) -> float:
-        # The vector says more than the words: a paraphrase keeps one, an edit keeps both.
-        topic = float(self.near**0.65 * self.wording**0.35)
-        rest = (1 - 0.95 * topic) * (1 - 0.5 * self.trail) * (1 - 0.7 * self.style)
-        return 1.0 - rest
+        # The vector says more than the words: a paraphrase keeps one, an edit keeps both. How
+        # it is written says nothing by itself, and which of those on the topic are meant.
+        topic = self.near**_NEARNESS * self.wording ** (1 - _NEARNESS)
+        alike = topic * (1 - _MANNER + 2 * _MANNER * self.manner)
+        level = float(np.interp(alike, _ALIKE, _MEANS))
+        return 1.0 - (1 - level) * (1 - 0.5 * self.trail) * (1 - 0.7 * self.style)
 
 
 def campaign(
@@ -55,9 +68,11 @@ def campaign(
 ) -> list[Finding]:
     """Passages like the confirmed ones, most alike first.
 
-    Four things are compared: how near a passage is to a confirmed one beyond what is usual
-    in this store; how many of the rare words that the confirmed share it has too; whether
-    it came from the same source (one that few passages come from); and whether the same
+    Five things are compared: how near a passage is to a confirmed one beyond what is usual
+    in this store; how many of the rare words that the confirmed share it has too; whether it
+    is written in the same manner (long or short sentences, capitals, markup), as far as few
+    passages of the store are; whether it came from the same source (the fewer passages come
+    from it, unless several of the confirmed do, the more that says); and whether the same
     screens accuse it. What is at least 0.7 alike joins the confirmed for the next round,
     so a campaign is followed from passage to passage. Where a campaign has several
     targets, confirm one passage of each: what they share then is style and source.
@@ -91,7 +106,7 @@ def campaign(
     found: dict[int, tuple[_Member, int]] = {}
     known = list(seeds)
     for _ in range(rounds):
-        members = _compare(snapshot, known, background, styles)
+        members = _compare(snapshot, known, len(seeds), background, styles)
         # Who has joined keeps what it joined for: compared again it would be nearest to itself.
         found.update(members)
         joining = [row for row, (member, _) in members.items() if member.suspicion >= _JOINS]
@@ -110,9 +125,14 @@ def campaign(
 
 @dataclass(frozen=True, slots=True)
 class _Background:
-    """What is usual in the store: words, sources, and a sample of rows to compare with."""
+    """What is usual in the store: words, sources, and a sample of rows to compare with.
+
+    `manner` are the sample's measures, (n, 7), `spread` their standard deviation.
+    """
 
     sample: NDArray[np.intp]
+    manner: NDArray[np.float64]
+    spread: NDArray[np.float64]
     rarity: Mapping[str, float]
     unseen: float
     sources: Counter[str]
@@ -125,7 +145,8 @@ class _Background:
         counts = Counter(word for p in passages for word in set(_words(p)))
         rarity = {word: math.log((len(rows) + 1) / (c + 1)) for word, c in counts.items()}
         sources = Counter(p.source for p in passages if p.source is not None)
-        return cls(rows, rarity, math.log(len(rows) + 1), sources)
+        manner = manners([p.text[:_READ_CHARS] for p in passages])
+        return cls(rows, manner, manner.std(axis=0), rarity, math.log(len(rows) + 1), sources)
 
     def weight(self, word: str) -> float:
         return self.rarity.get(word, self.unseen)
@@ -139,31 +160,60 @@ class _Background:
 def _compare(
     snapshot: Snapshot,
     known: Sequence[int],
+    n_confirmed: int,
     background: _Background,
     styles: Mapping[str, Mapping[str, float]],
 ) -> dict[int, tuple[_Member, int]]:
-    """Candidates with what they share, and the known row that each is nearest to."""
+    """Candidates with what they share, and the known row that each is nearest to.
+
+    The first `n_confirmed` known rows are the confirmed; the others have joined them.
+    """
     similarity, nearest = _similarities(snapshot, known)
     chosen = set(np.argsort(-similarity, kind="stable")[:_CANDIDATES].tolist())
     seeds = snapshot.passages(known)
-    sources = {p.source for p in seeds if background.is_rare_source(p.source)}
-    if styles or sources:
-        chosen |= _others(snapshot, styles, sources)
+    # Only what a person has confirmed leaves a trail: who has joined may be honest.
+    confirmed = seeds[:n_confirmed]
+    n_seeds = Counter(p.source for p in confirmed if background.is_rare_source(p.source))
+    n_rows: Counter[str | None] = Counter()
+    if styles or n_seeds:
+        more, n_rows = _others(snapshot, styles, frozenset(n_seeds))
+        chosen |= more
     rows = sorted(chosen - set(known))
+    passages = snapshot.passages(rows)
     usual = _usual(similarity[background.sample], known, background.sample)
     shared = _shared_words(seeds, background)
     style = _mean_style([styles.get(p.id, {}) for p in seeds])
+    manner = _manners(passages, seeds, background)
     out = {}
-    for row, passage in zip(rows, snapshot.passages(rows), strict=True):
+    for i, (row, passage) in enumerate(zip(rows, passages, strict=True)):
         near = float(np.clip((similarity[row] - usual) / max(1 - usual, 0.05), 0, 1))
         member = _Member(
             near=near,
             wording=_wording(passage, seeds, shared, background),
-            trail=float(passage.source in sources),
+            manner=float(manner[i]),
+            trail=_trail(n_seeds[passage.source], n_rows[passage.source]),
             style=_alike(styles.get(passage.id, {}), style),
         )
         out[row] = (member, known[nearest[row]])
     return out
+
+
+def _manners(
+    passages: Sequence[Passage], seeds: Sequence[Passage], background: _Background
+) -> NDArray[np.float64]:
+    """How rarely a passage of the store is written as much like a seed: (n,), in [0, 1]."""
+    own = manners([p.text[:_READ_CHARS] for p in seeds])
+    found = apart(manners([p.text[:_READ_CHARS] for p in passages]), own, background.spread)
+    usual = np.sort(apart(background.manner, own, background.spread))
+    share = np.maximum(np.searchsorted(usual, found), 1) / len(usual)
+    return np.clip(-np.log10(share) / _RAREST, 0.0, 1.0)
+
+
+def _trail(n_seeds: int, n_rows: int) -> float:
+    """What coming from the source of so many seeds, and of so many passages, says: [0, 1]."""
+    if n_seeds > 1:
+        return 1.0
+    return min(1.0, math.sqrt(_SMALL_SOURCE / max(n_rows, 1))) if n_seeds else 0.0
 
 
 def _similarities(
@@ -250,15 +300,19 @@ def _alike(own: Mapping[str, float], other: Mapping[str, float]) -> float:
 
 
 def _others(
-    snapshot: Snapshot, styles: Mapping[str, Mapping[str, float]], sources: set[str | None]
-) -> set[int]:
-    """Rows from the seeds' sources, and rows that any screen accuses."""
+    snapshot: Snapshot, styles: Mapping[str, Mapping[str, float]], sources: frozenset[str | None]
+) -> tuple[set[int], Counter[str | None]]:
+    """Rows from the seeds' sources or that any screen accuses; and how many a source has."""
     found: set[int] = set()
+    n_rows: Counter[str | None] = Counter()
     for part in snapshot.parts():
         for row, passage in zip(part, snapshot.passages(part), strict=True):
-            if passage.id in styles or (passage.source is not None and passage.source in sources):
+            if passage.source in sources:
+                n_rows[passage.source] += 1
                 found.add(row)
-    return found
+            elif passage.id in styles:
+                found.add(row)
+    return found, n_rows
 
 
 def _finding(passage: Passage, member: _Member, nearest: str | None, n: int) -> Finding:
@@ -266,6 +320,8 @@ def _finding(passage: Passage, member: _Member, nearest: str | None, n: int) -> 
     if member.near > 0:
         said.append(f"nearness {member.near:.2f} beyond the usual")
     said.append(f"{100 * member.wording:.0f} % of their rare words")
+    if member.manner >= 0.5:
+        said.append("written as few others are")
     if member.trail:
         said.append("the same source")
     if member.style >= 0.25:
@@ -282,7 +338,8 @@ def _finding(passage: Passage, member: _Member, nearest: str | None, n: int) -> 
         evidence={
             "near": round(member.near, 4),
             "wording": round(member.wording, 4),
-            "trail": member.trail,
+            "manner": round(member.manner, 4),
+            "trail": round(member.trail, 4),
             "style": round(member.style, 4),
             "neighbours": [] if nearest is None else [nearest],
             "taxonomy": list(TAXONOMY),

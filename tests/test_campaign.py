@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ragshield.campaign import campaign
+from ragshield.campaign import _Member, _trail, campaign
 from ragshield.errors import InputError, UsageError
 from ragshield.records import Action, Batch, Finding, Passage
 from ragshield.snapshot.memory import MemorySnapshot
@@ -79,6 +79,47 @@ def test_a_rare_source_of_a_confirmed_passage_is_a_trail(word_encoder):
     assert found["p5"].evidence["trail"] == 1.0
     assert found["p5"].suspicion >= 0.5
     assert found[f"p{len(HONEST) + 1}"].suspicion > found["p5"].suspicion
+
+
+def _from_sources(word_encoder, sources: list[str]) -> MemorySnapshot:
+    texts = [*HONEST, *POISON]
+    passages = tuple(
+        Passage(f"p{i}", t, s) for i, (t, s) in enumerate(zip(texts, sources, strict=True))
+    )
+    return MemorySnapshot(Batch(passages, word_encoder.encode(texts)))
+
+
+def test_the_more_passages_come_from_a_source_the_less_one_confirmed_says():
+    assert [_trail(1, n) for n in (2, 6, 24)] == [1.0, 1.0, 0.5]
+    assert _trail(2, 24) == 1.0, "several confirmed say that the source is bad"
+    assert _trail(0, 2) == 0.0
+
+
+def test_who_joins_on_the_way_leaves_no_trail(word_encoder):
+    sources = ["atlas"] * len(HONEST) + ["pastebin", "wiki", "wiki"]
+    sources[5] = "wiki"
+    found = {f.passage_id: f for f in campaign(_from_sources(word_encoder, sources), [len(HONEST)])}
+    assert found[f"p{len(HONEST) + 1}"].suspicion >= 0.7, "it joins, and its source is rare"
+    assert all(f.evidence["trail"] == 0 for f in found.values())
+
+
+def test_the_same_manner_is_seen_and_decides_among_those_on_the_topic(word_encoder):
+    soup = "kessel treaty signed ##brandt granite ledger willow falcon thistle"
+    sibling = "treaty kessel ##signed brandt orchard meadow cobalt lantern quartz"
+    sober = "Brandt signed it, as the Kessel people remember: a treaty of the orchard and meadow."
+    texts = [*HONEST, soup, sibling, sober]
+    passages = tuple(Passage(f"p{i}", text) for i, text in enumerate(texts))
+    snapshot = MemorySnapshot(Batch(passages, word_encoder.encode(texts)))
+    found = {f.passage_id: f for f in campaign(snapshot, [len(HONEST)])}
+    alike, other = (found[f"p{len(HONEST) + i}"] for i in (1, 2))
+    assert alike.evidence["manner"] > other.evidence["manner"]
+    worth = [_Member(0.5, 0.3, manner, 0.0, 0.0).suspicion for manner in (0.0, 0.5, 1.0)]
+    assert worth[0] < 0.5 < worth[1] < worth[2]
+
+
+def test_manner_says_nothing_of_what_is_not_on_the_topic():
+    assert _Member(0.0, 0.9, 1.0, 0.0, 0.0).suspicion == 0
+    assert _Member(0.15, 0.2, 1.0, 0.0, 0.0).suspicion < 0.5
 
 
 def test_without_vectors_words_alone_do_not_accuse():
