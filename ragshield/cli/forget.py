@@ -290,6 +290,8 @@ def _say_result(done: ForgetResult, *, purge: bool) -> None:
 def _say_end(done: ForgetResult | None, ended: Ended | None, plan_files: list[Path]) -> None:
     if ended is not None and ended.certificate is not None:
         typer.echo(f"certificate: {ended.certificate} ({ended.overall} over all places)")
+        if ended.stores != ended.overall and not ended.destroyed:
+            typer.echo(f"  {ended.stores} in the stores; the snapshot for undo is a copy, too")
         if ended.secret is not None:
             typer.echo(f"its secret: {ended.secret}; ragshield reverify needs it")
     if ended is not None and ended.destroyed:

@@ -237,12 +237,14 @@ def _say(made: ForgetPlan, output: Path | None) -> None:
     for other in plans_in(output.parent, but=output):
         for overlap in overlaps([made, other]):
             err.print(f"note: {overlap}", markup=False, soft_wrap=True)
-    err.print(
-        f"plan written to {output}; nothing has changed. Next: "
-        f"ragshield forget apply {output} --yes",
-        markup=False,
-        soft_wrap=True,
-    )
+    then = f"nothing has changed. Next: ragshield forget apply {output} --yes"
+    chosen = [*made.selected, *(item for other in made.elsewhere for item in other.selected)]
+    if not chosen and not any(artefact.selected for artefact in made.artefacts):
+        then = (
+            'it selects nothing yet: set "selected" to true in it for what is to go, or apply it '
+            "with --include-review"
+        )
+    err.print(f"plan written to {output}; {then}", markup=False, soft_wrap=True)
 
 
 def _read_ids(path: Path) -> list[str]:

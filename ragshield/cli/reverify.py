@@ -81,7 +81,7 @@ def reverify(
     else:
         for line in _lines(found, url):
             typer.echo(line)
-        if found.untested and found.surfaces:
+        if found.verdict == "NOT_TESTED" and found.untested and found.surfaces:
             again = ["ragshield", "reverify", str(certificate), masked(url)]
             for line in what_to_do(again, found.untested, out.width):
                 typer.echo(line)
@@ -108,11 +108,15 @@ def _lines(found: Reverified, url: str) -> list[str]:
             pieces = (
                 f"{surface['text_pieces']} pieces of texts, {surface['vector_pieces']} of vectors"
             )
-            lines += wrap(f"  RESIDUAL: {surface['name']}: {pieces}", width)
+            lines += _indented(f"RESIDUAL: {surface['name']}: {pieces}", width)
         elif surface["verdict"] == "NOT_TESTED":
-            lines += wrap(f"  NOT_TESTED: {surface['name']}: {surface['why']}", width)
+            lines += _indented(f"NOT_TESTED: {surface['name']}: {surface['why']}", width)
     for words in found.untested:
-        lines += wrap(f"NOT_TESTED: {words}", width, initial_indent="  ", subsequent_indent="  ")
+        lines += _indented(f"NOT_TESTED: {words}", width)
     if found.ids_taken:
         lines.append(f"  {found.ids_taken} erased ids name a passage again")
     return lines
+
+
+def _indented(line: str, width: int) -> list[str]:
+    return wrap(line, width, initial_indent="  ", subsequent_indent="  ")

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from textwrap import wrap
 
 SEE_TO_IT = (
-    "No search reaches what is NOT_TESTED here. See to it yourself (restart programs, let backups "
-    "expire), then say so:"
+    "No search reaches what is NOT_TESTED here. Once you have seen to it otherwise (programs "
+    "restarted, backups expired), say so:"
 )
 
 

@@ -14,7 +14,13 @@ from ragshield.files import check_writable
 from ragshield.forget.erasure import erasing
 from ragshield.forget.erasure.beside import files_of, remove_beside, state_of_files
 from ragshield.forget.erasure.declaring import declared, undeclared
-from ragshield.forget.erasure.deleting import delete, fetch, unchanged, unusable_vectors
+from ragshield.forget.erasure.deleting import (
+    delete,
+    fetch,
+    others_left,
+    unchanged,
+    unusable_vectors,
+)
 from ragshield.forget.erasure.looking import is_declared
 from ragshield.forget.erasure.probing import N_QUESTIONS, probes_of
 from ragshield.forget.plans.file import listed
@@ -123,7 +129,8 @@ def apply_plan(
         trust_collection_config: see `open_store`.
         purge: run the store's recipe; without it deleted bytes stay in its files.
         blocklist: file of what retrieval must hold back; `PLAN.blocked` if not given.
-        reingest: file of a `ReingestGuard` that is to remember what is erased.
+        reingest: file of a `ReingestGuard` that is to remember what is erased; also in a
+            later call on the same plans.
         out_of_scope: words; a place that cannot be searched, and is described with one
             of them, becomes a stated exception instead of NOT_TESTED. Said in a later call on
             the same plans, when that place was seen to, it makes the search be repeated.
@@ -158,6 +165,8 @@ def apply_plan(
         for one in rounds:
             _refuse_state(one)
         if all(one.state.finished for one in rounds):
+            for one in rounds:
+                job.remember(one)
             job.look_again(rounds, out_of_scope)
             return job.result(rounds, already=True)
         skip = erasing.GIVEN_OPEN if store is not None else None if purge else erasing.NOT_ASKED
@@ -286,21 +295,22 @@ class _Job:
                 n_there = len(fetch(store, [p.id for p in part.batch.passages]))
                 n_expected = store.count() - n_there
                 delete(store, part.batch, self.on_progress)
-                notes, wrong = _others(store, one, part, n_expected)
+                notes, wrong = others_left(store, one, part, n_expected)
             self.notes += notes
             problem = problem or wrong
             if n := unusable_vectors(part.batch):
                 what = f"undo cannot bring back {n} passages: their vectors are unusable"
                 self.notes.append(what)
         self.notes += remove_beside(one)
+        self.remember(one)
         one.note("deleted", files=state_of_files(one.saved.files))
-        self._remember(one)
         return problem
 
-    def _remember(self, one: Round) -> None:
-        """Keep what was deleted from coming in again."""
+    def remember(self, one: Round) -> None:
+        """Keep what was deleted from coming in again, until it is undone."""
         if self.reingest is None:
             return
+        one.note("remembered", path=one.relative(self.reingest.path))
         for part in one.saved.parts:
             gone = {passage.id for passage in part.batch.passages}
             lists = part.probes.get("target", {}).get("ids", ())
@@ -370,26 +380,3 @@ def _refuse_other_store(plan: ForgetPlan, store: MutableStore | None) -> None:
         raise UsageError(f"the plan was made for {plan.store_url}, not for {store.url}")
     if not isinstance(store, MutableStore):
         raise UsageError(f"{store.url} was opened to read; open it with writable=True")
-
-
-def _others(
-    store: Store, one: Round, part: SavedPart, n_expected: int
-) -> tuple[list[str], str | None]:
-    """Whether all else remains: notes, and what is wrong."""
-    deleted = {passage.id for passage in part.batch.passages}
-    stay = [n.passage_id for n in one.plan.at_risk if n.passage_id not in deleted]
-    stay = stay if part.url == one.plan.store_url else []
-    found = {p.id for p in fetch(store, stay).passages}
-    lost = [passage_id for passage_id in stay if passage_id not in found]
-    n_left, notes = store.count(), []
-    if lost:
-        notes.append(f"neighbours that should stay are not there: {listed(lost)}")
-    if n_left > n_expected:
-        notes.append(f"{n_left - n_expected} passages were added by others meanwhile")
-    if n_left >= n_expected:
-        return notes, None
-    return notes, (
-        f"the plan's {len(deleted)} passages are gone, but the store holds {n_left} where "
-        f"{n_expected} should be left: something else removed passages at the same time; "
-        f"the snapshot is {one.state.snapshot}"
-    )

@@ -17,6 +17,7 @@ from ragshield.forget.saved.rounds import Round, Selection, told_of_disk
 from ragshield.forget.saved.snapshot import SavedPart, likeness
 from ragshield.protocols import MutableStore
 from ragshield.records import Batch
+from ragshield.reingest import ReingestGuard
 from ragshield.stores.passwords import without_password
 from ragshield.stores.url import open_store
 
@@ -113,7 +114,9 @@ def _undone(one: Round, parts: Sequence[tuple[SavedPart, MutableStore]]) -> Undo
         n_rounded += _verify(opened, part.batch)
     left = one.state.evidence.get("deleted", {}).get("files")
     notes = restore_files(one.saved.files, left)
-    _unblock(one)
+    if one.state.certificate is not None:
+        notes = [*notes, "a certificate was issued for this plan: withdraw it, it is true no more"]
+    _let_in(one)
     one.note("undone")
     n_left = parts[0][1].count() if parts else 0
     return UndoResult(n_all - n_there, n_there, n_rounded, n_left, snapshot, False, tuple(notes))
@@ -127,14 +130,15 @@ def _add_missing(store: MutableStore, saved: Batch, present: Set[str]) -> None:
         store.add(Batch(tuple(saved.passages[i] for i in part), vectors))
 
 
-def _unblock(one: Round) -> None:
-    """Let retrieval give the passages again."""
+def _let_in(one: Round) -> None:
+    """Let retrieval give the passages again, and ingest take them."""
+    folder = one.selection.journal.path.parent
     name = one.state.evidence.get("blocked", {}).get("path")
-    if name is None:
-        return
-    path = one.selection.journal.path.parent / name
-    if path.exists():
-        Blocklist(path).remove(one.saved.passages)
+    if name is not None and (folder / name).exists():
+        Blocklist(folder / name).remove(one.saved.passages)
+    for name in one.state.evidence.get("remembered", {}).get("paths", ()):
+        if (folder / name).exists():
+            ReingestGuard(folder / name).remove(one.saved.passages)
 
 
 @contextmanager

@@ -88,6 +88,20 @@ def test_shared_facts_and_cost_are_on_the_page(folder: Path, capsys) -> None:
     assert "Shared facts: keep; they stay where others state them." in page
 
 
+def test_a_plan_that_selects_nothing_says_how_to_select(folder: Path, capsys) -> None:
+    first = Path("docs.jsonl").read_text().splitlines()[0]
+    with Path("docs.jsonl").open("a") as file:
+        file.write(first.replace('"ada"', '"other"') + "\n")
+    Path("said.txt").write_text("Ada Lindqvist founded the Tannow rope works in 1820.")
+    asked = ["--text", "said.txt", "--scope", "fact", "--shared", "report", "-o", "plan.json"]
+    assert plan(*asked) == 0
+    assert selected(json.loads(Path("plan.json").read_text())) == set()
+    said = capsys.readouterr().err
+    assert 'it selects nothing yet: set "selected" to true in it' in said
+    assert "Next:" not in said
+    assert run("forget apply plan.json --yes --include-review".split()) == 0
+
+
 def test_the_page_as_html(folder: Path, capsys) -> None:
     assert plan("--subject", "Ada Lindqvist", "--format", "html", "-o", "p.json") == 0
     out = capsys.readouterr().out

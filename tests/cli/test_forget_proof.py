@@ -34,6 +34,13 @@ def folder(tmp_path: Path, monkeypatch, word_encoder) -> Path:
     return tmp_path
 
 
+def test_before_the_end_the_certificate_lists_the_copy_for_undo(folder: Path, capsys) -> None:
+    apply = "forget apply plan.json --yes --certificate cert.json --signing-key key.pem"
+    assert run(apply.split()) == 0
+    shown = capsys.readouterr().out
+    assert "certificate: cert.json (RESIDUAL over all places)\n  ERASED in the stores;" in shown
+
+
 def test_the_documented_commands_end_in_a_valid_certificate(folder: Path, capsys) -> None:
     capsys.readouterr()
     backup = Path("docs.jsonl").read_bytes()

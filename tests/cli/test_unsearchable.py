@@ -60,7 +60,7 @@ def told(output: str) -> list[str]:
 def test_a_faiss_erasure_says_what_to_do_and_doing_it_ends_erased(folder, capsys) -> None:
     assert run("forget apply plan.json --yes".split()) == 3
     first = capsys.readouterr().out
-    assert "restart programs" in first
+    assert "(programs restarted," in first
     assert run(told(first)) == 0
     again = capsys.readouterr().out
     assert "ERASED: it was visible" in again

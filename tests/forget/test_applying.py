@@ -301,7 +301,7 @@ KILL = {
         "before the snapshot": "applying.write_snapshot = die",
         "snapshot written, not recorded": "applying.write_snapshot = then_die(write_snapshot)",
         "half deleted": "deleting.STEP = 2; store.delete = nth(2, store.delete)",
-        "deleted, not recorded": "applying._others = die",
+        "deleted, not recorded": "applying.others_left = die",
     },
     "undo": {
         "half added": "undoing.STEP = 2; store.add = nth(2, store.add)",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ragshield.blocklist import Blocklist
-from ragshield.errors import InputError, StoreError, UsageError
+from ragshield.errors import IncompleteError, InputError, StoreError, UsageError
 from ragshield.forget import apply_plan, plan_forget, undo, write_plan
 from ragshield.forget.ending import finish
 from ragshield.forget.erasure import erasing
@@ -162,6 +162,41 @@ def test_what_was_erased_is_remembered_for_ingest(jsonl_url, tmp_path, town) -> 
     passage = next(p for p in town.passages if p.id == "ada-middle")
     assert guard.check(passage) is not None
     assert guard.check("Rain falls on two hundred days a year along this coast.") is None
+    undo(path)
+    assert guard.check(passage) is None  # it stands in the store again, so it may come in
+
+
+def test_an_applied_plan_can_be_remembered_later_and_by_several_guards(
+    jsonl_url, tmp_path, town
+) -> None:
+    (path,) = plans(jsonl_url, tmp_path, ["ada-middle"])
+    passage = next(p for p in town.passages if p.id == "ada-middle")
+    apply_plan(path)
+    guards = [ReingestGuard(tmp_path / name) for name in ("first.json", "second.json")]
+    for guard in guards:
+        assert apply_plan(path, reingest=guard.path).already is True
+    assert [guard.check(passage) is None for guard in guards] == [False, False]
+    undo(path)
+    assert [guard.check(passage) is None for guard in guards] == [True, True]
+
+
+def test_a_crash_after_the_guard_remembers_leaves_nothing_undone(
+    jsonl_url, tmp_path, town, monkeypatch
+) -> None:
+    (path,) = plans(jsonl_url, tmp_path, ["ada-middle"])
+    guard = ReingestGuard(tmp_path / "reingest.json")
+    passage = next(p for p in town.passages if p.id == "ada-middle")
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            "ragshield.forget.applying.state_of_files", lambda files: (_ for _ in ()).throw(OSError)
+        )
+        with pytest.raises(IncompleteError):
+            apply_plan(path, reingest=guard.path)
+    assert guard.check(passage) is not None
+    assert apply_plan(path, reingest=guard.path).verdict == "ERASED"
+    assert len(guard) == 1
+    undo(path)
+    assert guard.check(passage) is None
 
 
 def test_a_dozen_requests_one_after_the_other_change_nothing_else(

@@ -95,6 +95,15 @@ def test_a_certificate_says_erased_only_once_no_copy_is_kept(plan, tmp_path, key
     assert all(file["before"] != file["after"] for file in store["files"])
 
 
+def test_undo_says_that_the_certificate_is_true_no_more(plan, tmp_path, key) -> None:
+    apply_plan(plan)
+    assert undo(plan).notes == ()
+    apply_plan(plan)
+    finish([plan], certificate=tmp_path / "c.json", signing_key=key)
+    (note,) = undo(plan).notes
+    assert note == "a certificate was issued for this plan: withdraw it, it is true no more"
+
+
 def test_no_canary_is_in_certificate_secret_journal_blocklist_or_log(
     plan, tmp_path, key, caplog
 ) -> None:

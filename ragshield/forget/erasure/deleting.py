@@ -9,7 +9,8 @@ import numpy as np
 from ragshield.errors import IncompleteError, InputError
 from ragshield.forget.plans.file import content_hash, listed
 from ragshield.forget.plans.records import PlanItem
-from ragshield.forget.saved.snapshot import likeness
+from ragshield.forget.saved.rounds import Round
+from ragshield.forget.saved.snapshot import SavedPart, likeness
 from ragshield.protocols import MutableStore, Store
 from ragshield.records import Batch, Passage
 
@@ -86,3 +87,26 @@ def unusable_vectors(saved: Batch) -> int:
         return 0
     usable = np.isfinite(saved.vectors).all(axis=1) & saved.vectors.any(axis=1)
     return int((~usable).sum())
+
+
+def others_left(
+    store: Store, one: Round, part: SavedPart, n_expected: int
+) -> tuple[list[str], str | None]:
+    """Whether all else remains: notes, and what is wrong."""
+    deleted = {passage.id for passage in part.batch.passages}
+    stay = [n.passage_id for n in one.plan.at_risk if n.passage_id not in deleted]
+    stay = stay if part.url == one.plan.store_url else []
+    found = {p.id for p in fetch(store, stay).passages}
+    lost = [passage_id for passage_id in stay if passage_id not in found]
+    n_left, notes = store.count(), []
+    if lost:
+        notes.append(f"neighbours that should stay are not there: {listed(lost)}")
+    if n_left > n_expected:
+        notes.append(f"{n_left - n_expected} passages were added by others meanwhile")
+    if n_left >= n_expected:
+        return notes, None
+    return notes, (
+        f"the plan's {len(deleted)} passages are gone, but the store holds {n_left} where "
+        f"{n_expected} should be left: something else removed passages at the same time; "
+        f"the snapshot is {one.state.snapshot}"
+    )

@@ -1,10 +1,11 @@
 """What has been done with a plan: a journal beside it, and the state it adds up to.
 
 Steps, each on disk before the next begins: `begun`, `blocked`, `snapshot`, `baseline`,
-`deleted`, `purged`, `scanned`, `compared`, and where asked for `certified`. Then either the
-way back, `undoing` and `undone`, or the end, `finalising` and `final`. Whatever lies between
-two steps can be repeated, so a crash in between is made good by running the command
-again. A new `begun` after `undone` starts a new round.
+`deleted`, `purged`, `scanned`, `compared`, and where asked for `remembered`, by a reingest
+guard, and `certified`. Then either the way back, `undoing` and `undone`, or the end,
+`finalising` and `final`. Whatever lies between two steps can be repeated, so a crash in
+between is made good by running the command again. A new `begun` after `undone` starts a
+new round.
 
 A journal holds counts, hashes and relative paths: no text, no id, no name.
 """
@@ -34,6 +35,7 @@ Step: TypeAlias = Literal[
     "purged",
     "scanned",
     "compared",
+    "remembered",
     "certified",
     "finalising",
     "final",
@@ -149,6 +151,10 @@ def _next(state: State, record: dict[str, Any], path: Path) -> State:
     if step == "certified":
         # Says something of the round without moving it on: it may come before or after the end.
         return replace(state, certificate=record["sha256"])
+    if step == "remembered":
+        paths = [*state.evidence.get(step, {}).get("paths", ()), record["path"]]
+        known = {"paths": list(dict.fromkeys(paths))}
+        return replace(state, evidence={**state.evidence, step: known})
     if step == "snapshot":
         # Kept relative to the journal, so that the folder may be moved as a whole.
         state = replace(
