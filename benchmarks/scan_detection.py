@@ -2,8 +2,8 @@
 
 python benchmarks/scan_detection.py             the whole, about an hour on four shared cores
 python benchmarks/scan_detection.py --quick     10,000 passages, a few families, two minutes
-python benchmarks/scan_detection.py --sizes 60 --keep scan.json
-    the screens and the ranking anew; the rest from an earlier run with the same draws
+python benchmarks/scan_detection.py --sizes 20 200 --keep scan.json --again engine campaigns
+    these draws, and what is named, anew; the rest from an earlier run over the same store
 python benchmarks/scan_detection.py --findings folder
     keep the findings of each draw there, and go on with those that are there already
 """
@@ -47,6 +47,8 @@ RESULTS = ROOT / "benchmarks" / "results"
 BUDGETS = (0.001, 0.002, 0.01)
 SIZES = (20, 60, 200)
 PEERS_AT = 60
+OTHERS = ("engine", "campaigns", "tracing")
+"""What is measured beside the draws."""
 QUICK = ("poisonedrag + question", "gpt4", "hotflip, one", "BIPIA payloads", "edited number")
 
 
@@ -179,7 +181,7 @@ def _tell(text: str) -> None:
 
 def world_of(
     size: int, quick: bool, sizes: Sequence[int], *, with_peers: bool, folder: Path | None
-) -> tuple[World, DevData]:
+) -> World:
     """The store, the families and the draws, with everything fitted that is fitted once."""
     data = DevData(data_folder())
     encoder = open_encoder("minilm", cache=CACHE / "scan-vectors.sqlite")
@@ -206,7 +208,7 @@ def world_of(
     if with_peers:
         _tell("fitting the other methods")
         methods = dict(peers(fit(store), MinHash([p.text for p in store.all])))
-    return World(store, encoder, judge, methods, draws, found, folder), data
+    return World(store, encoder, judge, methods, draws, found, folder)
 
 
 def _engine() -> dict[str, Any]:
@@ -219,44 +221,82 @@ def _followed(n: int) -> list[dict[str, Any]]:
     return campaigns_followed(_world.store, _world.encoder, _world.families, n=n)
 
 
+def _traced(n: int) -> list[dict[str, Any]]:
+    assert _world is not None
+    return traced(_world.store, _world.encoder, DevData(data_folder()), n=n)
+
+
 def measured(
-    world: World, n_workers: int, n_campaigns: int | None
+    world: World, n_workers: int, others: Mapping[str, int]
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Every draw, the slow part, in processes that share the store; and what else takes long.
 
-    The latter, a whole scan and `--like`, only if `n_campaigns` is given.
+    `others`: names of `OTHERS`, with how many campaigns or questions each looks at.
     """
     global _world
     _world = world
     started = time.perf_counter()
     rows = []
     with multiprocessing.get_context("fork").Pool(n_workers) as pool:
-        others = {}
-        if n_campaigns is not None:
-            others["engine"] = pool.apply_async(_engine)
-            others["campaigns"] = pool.apply_async(_followed, (n_campaigns,))
+        asked = {}
+        if "engine" in others:
+            asked["engine"] = pool.apply_async(_engine)
+        if "campaigns" in others:
+            asked["campaigns"] = pool.apply_async(_followed, (others["campaigns"],))
+        if "tracing" in others:
+            asked["tracing"] = pool.apply_async(_traced, (others["tracing"],))
         for n, row in enumerate(pool.imap(measure, range(len(world.draws))), start=1):
             spent = time.perf_counter() - started
             left = spent / n * (len(world.draws) - n)
             _tell(f"{n} of {len(world.draws)} draws, {left / 60:.0f} min left: {row['family']}")
             rows.append(row)
-        return rows, {name: found.get() for name, found in others.items()}
+        return rows, {name: found.get() for name, found in asked.items()}
 
 
-def kept(rows: Sequence[dict[str, Any]], earlier: dict[str, Any]) -> None:
-    """Add what other methods found in the same draws to the rows.
+def merged(rows: Sequence[dict[str, Any]], earlier: dict[str, Any]) -> list[dict[str, Any]]:
+    """These draws with what other methods found in them, and draws that were not made again.
 
     Raises:
-        ValueError: a draw is not the same.
+        ValueError: the earlier run had another store.
     """
     known = {(r["family"], r["kind"], r["n_planted"]): r for r in earlier["draws"]}
+    both = []
     for row in rows:
         before = known.get((row["family"], row["kind"], row["n_planted"]))
-        if before is None or before["n_store"] != row["n_store"]:
-            raise ValueError(f"{row['family']}: the earlier run has no such draw")
-        for name, found in before["methods"].items():
-            if name != "ragshield" and not name.startswith("screen "):
-                row["methods"][name] = found
+        if before is not None and before["n_store"] != row["n_store"]:
+            raise ValueError(f"{row['family']}: the earlier run had another store")
+        if before is not None and before["size"] != row["size"]:
+            continue  # a family that is drawn whole, whatever is asked for
+        if before is not None:
+            row["methods"] = {**before["methods"], **row["methods"]}
+            del known[row["family"], row["kind"], row["n_planted"]]
+        both.append(row)
+    both += known.values()
+    order = list(dict.fromkeys((r["family"], r["kind"]) for r in [*earlier["draws"], *rows]))
+    return sorted(both, key=lambda r: (order.index((r["family"], r["kind"])), r["size"]))
+
+
+def _ranking(
+    world: World,
+    rows: Sequence[dict[str, Any]],
+    honest: Mapping[str, Sequence[Finding]],
+    given: argparse.Namespace,
+) -> dict[str, Any]:
+    """The ranking's constants, chosen anew and carried over."""
+    _tell("choosing the constants again without each family")
+    pool = multiprocessing.get_context("fork").Pool(given.workers)
+    largest = max(row["size"] for row in rows)
+    found = {
+        "held_out": held_out(rows, candidates(quick=given.quick), pool.map),
+        "halves": transferred(
+            [row for row in rows if row["size"] == min(PEERS_AT, largest)],
+            compact([f for fs in honest.values() for f in fs], {})["found"],
+            [p.id for p in world.store.all],
+            pool.map,
+        ),
+    }
+    pool.terminate()
+    return found
 
 
 def main() -> None:
@@ -265,13 +305,14 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--sizes", type=int, nargs="+", default=None, help="numbers planted")
     parser.add_argument("--keep", type=Path, default=None, help="scan.json of an earlier run")
+    parser.add_argument("--again", nargs="+", choices=OTHERS, default=(), help="beside --keep")
     parser.add_argument("--findings", type=Path, default=None, help="folder to keep them in")
     parser.add_argument("--out", type=Path, default=None)
     given = parser.parse_args()
     started = time.perf_counter()
     earlier = None if given.keep is None else json.loads(given.keep.read_text(encoding="utf-8"))
     sizes = tuple(given.sizes or ((20,) if given.quick else SIZES))
-    world, data = world_of(
+    world = world_of(
         10_000 if given.quick else 100_000,
         given.quick,
         sizes,
@@ -281,39 +322,25 @@ def main() -> None:
     if given.findings is not None:
         given.findings.mkdir(parents=True, exist_ok=True)
     honest = world.findings("honest", world.store)
-    n_campaigns = 4 if given.quick else 12
-    rows, others = measured(world, given.workers, None if earlier else n_campaigns)
+    numbers = {"engine": 1, "campaigns": 4, "tracing": 10}
+    if not given.quick:
+        numbers = {"engine": 1, "campaigns": 12, "tracing": 50}
     if earlier is not None:
-        kept(rows, earlier)
-        others = {name: earlier[name] for name in ("engine", "campaigns")}
-    _tell("choosing the constants again without each family")
-    pool = multiprocessing.get_context("fork").Pool(given.workers)
-    chosen = held_out(rows, candidates(quick=given.quick), pool.map)
-    halves = transferred(
-        [row for row in rows if row["size"] == min(PEERS_AT, max(sizes))],
-        compact([f for fs in honest.values() for f in fs], {})["found"],
-        [p.id for p in world.store.all],
-        pool.map,
-    )
-    pool.terminate()
+        numbers = {name: numbers[name] for name in given.again}
+    rows, others = measured(world, given.workers, numbers)
+    ranking = _ranking(world, rows, honest, given) if earlier is None or 60 in sizes else {}
     for row in rows:
         del row["findings"]
-    if earlier is None:
-        _tell("tracing answers")
-        answers = traced(world.store, world.encoder, data, n=10 if given.quick else 50)
-    else:
-        answers = earlier["tracing"]
     result = {
+        **(earlier or {}),
         "n_honest": len(world.store),
         "n_cores": os.cpu_count(),
         "seconds": round(time.perf_counter() - started),
         "load": os.getloadavg()[2],
-        "kept": given.keep is not None,
+        "kept": None if earlier is None else {"sizes": sizes, "again": given.again},
         "clean": clean(world.store, honest),
-        "draws": rows,
-        "held_out": chosen,
-        "halves": halves,
-        "tracing": answers,
+        "draws": rows if earlier is None else merged(rows, earlier),
+        **ranking,
         **others,
     }
     out = given.out or (CACHE / "scan-quick" if given.quick else RESULTS)
