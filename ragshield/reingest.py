@@ -89,7 +89,13 @@ class _Memory:
     texts: tuple[str, ...]
     near: NDArray[np.uint32]
     sentences: tuple[tuple[str, ...], ...]
+    holders: tuple[frozenset[str], ...] = ()
     excepted: frozenset[str] = frozenset()
+
+    @property
+    def rows(self) -> dict[str, Any]:
+        kept = zip(self.texts, self.near, self.sentences, self.holders, strict=True)
+        return {text: row for text, *row in kept}
 
     @property
     def marks(self) -> frozenset[str]:
@@ -102,10 +108,10 @@ class ReingestGuard:
     What is retained, and must be told to whoever asks: for each erased passage a keyed
     hash (HMAC-SHA256) of its words, a keyed MinHash of 256 numbers, and keyed hashes of
     its sentences of six words or more; keyed hashes of passages that stay though they are
-    nearly the same as one; and the key, 32 random bytes. Neither text nor id
-    can be computed from them. Whoever has the file can test a guess: that a passage that
-    he knows or invents was erased, or nearly. So it is readable by its owner alone, and
-    it should be kept from backups that others can read.
+    nearly the same as one; a random name for each plan that keeps it out; and the key, 32
+    random bytes. Neither text nor id can be computed from them. Whoever has the file can
+    test a guess: that a passage that he knows or invents was erased, or nearly. So it is
+    readable by its owner alone, and it should be kept from backups that others can read.
 
     Many threads may use one; a change made by another process is seen at the next call.
 
@@ -165,7 +171,13 @@ class ReingestGuard:
                 )
         return found
 
-    def add(self, passages: Iterable[Passage], *, retained: Iterable[Passage] = ()) -> Remembered:
+    def add(
+        self,
+        passages: Iterable[Passage],
+        *,
+        retained: Iterable[Passage] = (),
+        held_by: str = "",
+    ) -> Remembered:
         """Remember erased passages; on disk when this returns.
 
         Args:
@@ -173,6 +185,8 @@ class ReingestGuard:
             retained: passages that stay, at best all that are near. The threshold is set
                 by them: a little above the most similar of them, between 0.5 and 0.65.
                 Sentences that they hold as well are not remembered.
+            held_by: who wants them kept out, in no telling words. What several hold is
+                remembered until the last one lets it in.
 
         Raises:
             UsageError: the file may not be written.
@@ -180,18 +194,17 @@ class ReingestGuard:
         """
         with self._changing() as memory:
             kept = tuple(retained)
-            rows: dict[str, Any] = {
-                text: row
-                for text, *row in zip(memory.texts, memory.near, memory.sentences, strict=True)
-            }
+            rows = memory.rows
             n_before = len(rows)
             excepted: tuple[str, ...] = ()
             theirs = {mark for p in kept for mark in _sentence_marks(memory.key, p.text)}
             for passage in passages:
                 marks = _sentence_marks(memory.key, passage.text)
-                rows[_text_mark(memory.key, passage.text)] = (
+                text = _text_mark(memory.key, passage.text)
+                rows[text] = (
                     signature(passage.text, key=memory.key, n_perm=_N_PERM),
                     tuple(dict.fromkeys(mark for mark in marks if mark not in theirs)),
+                    (rows[text][2] if text in rows else frozenset()) | {held_by},
                 )
             after = _memory_of(memory.key, memory.threshold, rows, memory.excepted)
             nearest = _nearest(after, kept)
@@ -206,17 +219,24 @@ class ReingestGuard:
             self._write(after)
         return Remembered(len(rows) - n_before, after.threshold, len(kept), excepted)
 
-    def remove(self, passages: Iterable[Passage]) -> int:
-        """Let passages in again; gives how many were remembered."""
+    def remove(self, passages: Iterable[Passage], *, held_by: str | None = None) -> int:
+        """Let passages in again; gives how many were remembered, and are not any more.
+
+        Args:
+            passages: what was erased.
+            held_by: who does not want them kept out any more, as `add` was told; what
+                others hold is remembered on. None: whoever holds them.
+        """
         with self._changing() as memory:
             gone = {_text_mark(memory.key, passage.text) for passage in passages}
-            rows: dict[str, Any] = {
-                text: row
-                for text, *row in zip(memory.texts, memory.near, memory.sentences, strict=True)
-                if text not in gone
-            }
-            if len(rows) < len(memory.texts):
-                self._write(_memory_of(memory.key, memory.threshold, rows, memory.excepted))
+            rows: dict[str, Any] = {}
+            for text, (*row, holders) in memory.rows.items():
+                ours = {held_by} if held_by is not None else holders
+                if left := holders - ours if text in gone else holders:
+                    rows[text] = [*row, left]
+            after = _memory_of(memory.key, memory.threshold, rows, memory.excepted)
+            if after.holders != memory.holders:
+                self._write(after)
         return len(memory.texts) - len(rows)
 
     @contextmanager
@@ -253,10 +273,9 @@ class ReingestGuard:
                     "text": text,
                     "near": base64.b64encode(row.astype("<u4").tobytes()).decode("ascii"),
                     "sentences": list(marks),
+                    "holders": sorted(holders),
                 }
-                for text, row, marks in zip(
-                    memory.texts, memory.near, memory.sentences, strict=True
-                )
+                for text, (row, marks, holders) in memory.rows.items()
             ],
         }
         for left in self.path.parent.glob(f".{self.path.name}.*"):
@@ -337,8 +356,8 @@ def _memory_of(
     key: bytes, threshold: float, rows: dict[str, Any], excepted: frozenset[str] = frozenset()
 ) -> _Memory:
     near = np.array([row[0] for row in rows.values()], dtype=np.uint32).reshape(-1, _N_PERM)
-    marks = tuple(row[1] for row in rows.values())
-    return _Memory(key, threshold, tuple(rows), near, marks, excepted)
+    marks, holders = (tuple(row[i] for row in rows.values()) for i in (1, 2))
+    return _Memory(key, threshold, tuple(rows), near, marks, holders, excepted)
 
 
 def _read(path: Path) -> _Memory:
@@ -350,6 +369,7 @@ def _read(path: Path) -> _Memory:
             row["text"]: (
                 np.frombuffer(base64.b64decode(row["near"]), dtype="<u4"),
                 tuple(row["sentences"]),
+                frozenset(row.get("holders", ("",))),  # older versions did not ask who
             )
             for row in record["passages"]
         }

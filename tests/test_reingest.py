@@ -171,6 +171,39 @@ def test_adding_twice_remembers_once_and_keeps_the_key(guard):
     assert len(guard) == 1
 
 
+def test_what_several_hold_stays_out_until_the_last_lets_it_in(tmp_path):
+    guard = ReingestGuard(tmp_path / "erased.json")
+    guard.add(passages(ADA, OTHERS[0]), held_by="one")
+    guard.add(passages(ADA), held_by="other")
+    assert guard.remove(passages(ADA, OTHERS[0]), held_by="one") == 1
+    assert (guard.check(ADA) is None, guard.check(OTHERS[0]) is None) == (False, True)
+    assert guard.remove(passages(ADA), held_by="one") == 0
+    other = ReingestGuard(guard.path)
+    assert other.check(ADA) is not None
+    assert other.remove(passages(ADA), held_by="other") == 1
+    assert guard.check(ADA) is None
+
+
+def test_removed_without_a_name_it_comes_in_whoever_held_it(tmp_path):
+    guard = ReingestGuard(tmp_path / "erased.json")
+    guard.add(passages(ADA), held_by="one")
+    guard.add(passages(ADA))
+    assert guard.remove(passages(ADA)) == 1
+    assert guard.check(ADA) is None
+
+
+def test_a_file_that_does_not_say_who_holds_what_is_read_as_before(guard):
+    record = json.loads(guard.path.read_text())
+    for row in record["passages"]:
+        del row["holders"]
+    guard.path.write_text(json.dumps(record))
+    old = ReingestGuard(guard.path)
+    assert old.check(ADA) is not None
+    assert old.remove(passages(ADA), held_by="one") == 0
+    assert old.remove(passages(ADA), held_by="") == 1
+    assert old.check(ADA) is None
+
+
 def test_a_file_that_vanishes_goes_on_being_obeyed(guard):
     guard.path.unlink()
     assert guard.check(ADA) is not None

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from ragshield.blocklist import Blocklist
@@ -310,14 +311,15 @@ class _Job:
         """Keep what was deleted from coming in again, until it is undone."""
         if self.reingest is None:
             return
-        one.note("remembered", path=one.relative(self.reingest.path))
+        held_by = one.state.evidence.get("remembered", {}).get("held_by") or token_hex(8)
+        one.note("remembered", path=one.relative(self.reingest.path), held_by=held_by)
         for part in one.saved.parts:
             gone = {passage.id for passage in part.batch.passages}
             lists = part.probes.get("target", {}).get("ids", ())
             near = list(dict.fromkeys(x for ids in lists for x in ids if x not in gone))
             with self.reading(part.url or one.plan.store_url) as store:
                 retained = fetch(store, near).passages
-            self.reingest.add(part.batch.passages, retained=retained)
+            self.reingest.add(part.batch.passages, retained=retained, held_by=held_by)
 
     def result(self, rounds: Sequence[Round], *, already: bool) -> ForgetResult:
         n = sum(len(items) for one in rounds for _, items in one.selection.parts)

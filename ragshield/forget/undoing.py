@@ -116,7 +116,7 @@ def _undone(one: Round, parts: Sequence[tuple[SavedPart, MutableStore]]) -> Undo
     notes = restore_files(one.saved.files, left)
     if one.state.certificate is not None:
         notes = [*notes, "a certificate was issued for this plan: withdraw it, it is true no more"]
-    _let_in(one)
+    notes = [*notes, *_let_in(one)]
     one.note("undone")
     n_left = parts[0][1].count() if parts else 0
     return UndoResult(n_all - n_there, n_there, n_rounded, n_left, snapshot, False, tuple(notes))
@@ -130,15 +130,27 @@ def _add_missing(store: MutableStore, saved: Batch, present: Set[str]) -> None:
         store.add(Batch(tuple(saved.passages[i] for i in part), vectors))
 
 
-def _let_in(one: Round) -> None:
-    """Let retrieval give the passages again, and ingest take them."""
+def _let_in(one: Round) -> Iterator[str]:
+    """Let retrieval give the passages again, and ingest take what no other plan erased."""
     folder = one.selection.journal.path.parent
     name = one.state.evidence.get("blocked", {}).get("path")
     if name is not None and (folder / name).exists():
         Blocklist(folder / name).remove(one.saved.passages)
-    for name in one.state.evidence.get("remembered", {}).get("paths", ()):
-        if (folder / name).exists():
-            ReingestGuard(folder / name).remove(one.saved.passages)
+    remembered = one.state.evidence.get("remembered", {})
+    for name in remembered.get("paths", ()):
+        if not (folder / name).exists():
+            continue
+        guard = ReingestGuard(folder / name)
+        if remembered["held_by"] is not None:
+            guard.remove(one.saved.passages, held_by=remembered["held_by"])
+        if name in remembered["unnamed"]:  # by an older version, which told no plan from another
+            guard.remove(one.saved.passages, held_by="")
+        n = sum(guard.check(passage) is not None for passage in one.saved.passages)
+        if n:
+            yield (
+                f"{n} of them would still be refused at ingest: another plan erased the same, "
+                f"or nearly ({Path(name).name})"
+            )
 
 
 @contextmanager

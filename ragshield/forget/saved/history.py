@@ -7,7 +7,7 @@ guard, and `certified`. Then either the way back, `undoing` and `undone`, or the
 between is made good by running the command again. A new `begun` after `undone` starts a
 new round.
 
-A journal holds counts, hashes and relative paths: no text, no id, no name.
+A journal holds counts, hashes, random numbers and relative paths: no text, no id, no name.
 """
 
 from __future__ import annotations
@@ -152,8 +152,7 @@ def _next(state: State, record: dict[str, Any], path: Path) -> State:
         # Says something of the round without moving it on: it may come before or after the end.
         return replace(state, certificate=record["sha256"])
     if step == "remembered":
-        paths = [*state.evidence.get(step, {}).get("paths", ()), record["path"]]
-        known = {"paths": list(dict.fromkeys(paths))}
+        known = _remembered(state.evidence.get(step, {}), record)
         return replace(state, evidence={**state.evidence, step: known})
     if step == "snapshot":
         # Kept relative to the journal, so that the folder may be moved as a whole.
@@ -165,6 +164,15 @@ def _next(state: State, record: dict[str, Any], path: Path) -> State:
             n_before=record["n_before"],
         )
     return replace(state, step=step, evidence={**state.evidence, step: record})
+
+
+def _remembered(before: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
+    """The guards that know of a round, by whom, and those that older versions told of it."""
+    path, held_by = record["path"], record.get("held_by")
+    paths = {key: dict.fromkeys(before.get(key, ())) for key in ("paths", "unnamed")}
+    for key in ("paths",) if held_by else ("paths", "unnamed"):
+        paths[key][path] = None
+    return {**{k: tuple(v) for k, v in paths.items()}, "held_by": held_by or before.get("held_by")}
 
 
 def selection_digest(plan: ForgetPlan, items: Iterable[PlanItem]) -> str:
