@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,16 +37,18 @@ ABLATIONS: dict[str, tuple[GateName, ...]] = {
 }
 
 
-def measured(
-    setting: Setting,
-    model: str,
-    cache: Path | None,
-    vectors: Path | None,
-    *,
-    per_family: int,
-    partial: Path | None = None,
-) -> dict[str, Any]:
-    """Everything about one model, as JSON holds it.
+def parts() -> tuple[str, ...]:
+    """What is measured of a model, each by itself, the longest first; `cost` when all is quiet."""
+    return (
+        *(f"audit {name}" for name in METHODS),
+        *(f"adaptive {name}" for name in ADAPTIVE),
+        *(f"questions {name}" for name in METHODS),
+        *(f"gates {name}" for name in ABLATIONS),
+    )
+
+
+class Model:
+    """One model with all that is asked of it.
 
     Args:
         setting: what is asked.
@@ -55,46 +56,111 @@ def measured(
         cache: file of answers given before; None for none.
         vectors: file of vectors made before; None for none.
         per_family: probes a family and target for the hardened method; the others get one.
-        partial: where what there is goes after each method.
     """
-    encoder = SwitchedEncoder(vectors)
-    mind = Mind(model, cache)
-    methods = Methods(setting, mind, encoder)
-    questions = _Questions(setting)
-    before = questions.asked(methods.app("before"))
-    found: dict[str, Any] = {
-        "hits": methods.hits([asked.question for asked in setting.direct], setting),
-        "weights": mind.weights,
-        "calibration": {
-            "threshold": methods.keys.calibration.threshold,
-            "sample_threshold": methods.keys.calibration.sample_threshold,
-            "n": methods.keys.calibration.n,
-        },
-        "methods": {},
-        "gates": {},
-        "seconds": {},
-    }
-    for name in (*ARMS, *METHODS):
+
+    def __init__(
+        self,
+        setting: Setting,
+        model: str,
+        cache: Path | None,
+        vectors: Path | None,
+        *,
+        per_family: int,
+    ) -> None:
+        self.setting = setting
+        self.encoder = SwitchedEncoder(vectors)
+        self.mind = Mind(model, cache)
+        self.methods = Methods(setting, self.mind, self.encoder)
+        self._questions = _Questions(setting)
+        self._per_family = per_family
+        self._before: dict[str, list[str]] | None = None
+
+    def measured(self, part: str) -> dict[str, Any]:
+        """One of `parts()`, `arms`, which is what the others compare with, or `cost`."""
         start = time.perf_counter()
-        app = methods.app(name)
+        kind, _, name = part.partition(" ")
+        found = {
+            "arms": self._arms,
+            "audit": self._audited,
+            "adaptive": self._adaptive,
+            "questions": self._asked,
+            "gates": self._gates,
+            "cost": self._cost,
+        }[kind](name)
+        return {"seconds": round(time.perf_counter() - start, 1), "found": found}
+
+    @property
+    def before(self) -> dict[str, list[str]]:
+        """The answers before anything was forgotten."""
+        if self._before is None:
+            self._before = self._questions.asked(self.methods.app("before"))
+        return self._before
+
+    def _arms(self, _: str) -> dict[str, Any]:
+        direct = [one.question for one in self.setting.direct]
+        limits = self.methods.keys.calibration
+        found = {
+            "hits": self.methods.hits(direct, self.setting),
+            "weights": self.mind.weights,
+            "calibration": {
+                "threshold": limits.threshold,
+                "sample_threshold": limits.sample_threshold,
+                "n": limits.n,
+            },
+            "methods": {name: self._asked(name) for name in ARMS},
+        }
+        # The answers of these arms to all probes, so that no two processes ask for them.
+        app = self.methods.app("no retrieval")
+        _audited(self.setting, self.methods, app, per_family=1, before=True)
+        return found
+
+    def _asked(self, name: str) -> dict[str, Any]:
         share = 1 if name in ("before", *ADAPTIVE) else _SHARE
-        row = questions.measured(before, questions.asked(app, share=share), share=share)
-        if name in METHODS:
-            n = per_family if name == "hardened" else 1
-            row |= _audited(setting, methods, app, per_family=n, cached=mind)
-            if name in ADAPTIVE:
-                row["adaptive"] = _adaptive(setting, methods, app)
-            row["cost"] = _cost(setting, methods, mind, encoder, name)
-        found["methods"][name] = row
-        found["seconds"][name] = round(time.perf_counter() - start, 1)
-        print(f"{model}: {name} {found['seconds'][name]} s", flush=True)
-        if name == "hardened":
-            for part, gates in ABLATIONS.items():
-                asked = questions.asked(methods.hardened(gates), share=_SHARE)
-                found["gates"][part] = questions.measured(before, asked, share=_SHARE)
-        if partial is not None:
-            partial.write_text(json.dumps(found, indent=1), encoding="utf-8")
-    return found
+        app = self.methods.app(name)
+        after = self.before if name == "before" else self._questions.asked(app, share=share)
+        return self._questions.measured(self.before, after, share=share)
+
+    def _gates(self, name: str) -> dict[str, Any]:
+        app = self.methods.hardened(ABLATIONS[name])
+        return self._questions.measured(
+            self.before, self._questions.asked(app, share=_SHARE), share=_SHARE
+        )
+
+    def _audited(self, name: str) -> dict[str, Any]:
+        n = self._per_family if name == "hardened" else 1
+        app = self.methods.app(name)
+        return _audited(self.setting, self.methods, app, per_family=n, before=n == 1)
+
+    def _adaptive(self, name: str) -> dict[str, Any]:
+        return _adaptive(self.setting, self.methods, self.methods.app(name))
+
+    def _cost(self, _: str) -> dict[str, Any]:
+        return {
+            name: _cost(self.setting, self.methods, self.mind, self.encoder, name)
+            for name in METHODS
+        }
+
+
+def put_together(found: Mapping[str, dict[str, Any]]) -> dict[str, Any] | None:
+    """A model's parts as the report reads them; None where the first ones are missing."""
+    needed = {"arms", "audit hardened", "adaptive hardened", "questions hardened"}
+    if not needed <= found.keys():
+        return None
+    arms = found["arms"]["found"]
+    methods: dict[str, Any] = dict(arms["methods"])
+    costs = found["cost"]["found"] if "cost" in found else {}
+    for name in METHODS:
+        if f"audit {name}" not in found or f"questions {name}" not in found:
+            continue
+        row = found[f"questions {name}"]["found"] | found[f"audit {name}"]["found"]
+        if f"adaptive {name}" in found:
+            row["adaptive"] = found[f"adaptive {name}"]["found"]
+        if name in costs:
+            row["cost"] = costs[name]
+        methods[name] = row
+    gates = {n: found[f"gates {n}"]["found"] for n in ABLATIONS if f"gates {n}" in found}
+    seconds = {part: one["seconds"] for part, one in found.items()}
+    return {**arms, "methods": methods, "gates": gates, "seconds": seconds}
 
 
 class _Questions:
@@ -168,13 +234,13 @@ class _Questions:
 
 
 def _audited(
-    setting: Setting, methods: Methods, app: App, *, per_family: int, cached: Mind
+    setting: Setting, methods: Methods, app: App, *, per_family: int, before: bool
 ) -> dict[str, Any]:
     """Leak in thirteen families, with where it came from."""
     found = audit(
         app,
         [replace(target, neighbours=()) for target in setting.targets],
-        before=methods.app("before") if per_family == 1 else None,
+        before=methods.app("before") if before else None,
         no_retrieval=methods.app("no retrieval"),
         retained=[
             Retained(one.question, one.answers)

@@ -1,10 +1,11 @@
-"""From one target to a thousand, and a hundred one after another: the gates under load."""
+"""From one target to a thousand at once: the gates under load."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,20 @@ from ragshield.corpora.world import generate
 from ragshield.corpora.world_facts import word_lists
 from ragshield.forget_set import Fact, ForgetTarget
 from ragshield.intervals import rate
-from ragshield.unlearning import Forgetting, build_keys, is_refusal, joined
+from ragshield.unlearning import Forgetting, StayingTexts, build_keys, is_refusal
 from ragshield.unlearning.keys import ForgetKeys
 from ragshield.unlearning.query_gate import QueryGate, parts_of
-from ragshield.unlearning.spelling import tokens, views
+from ragshield.unlearning.spelling import tokens, views, words_of
 
 SIZES = (1, 10, 100, 1000)
 SEQUENTIAL = 100
+REMOVING = 50
 _N_ASKED = 200
 _N_BESIDE = 300
 _N_FACTS = 3
 _N_NEIGHBOURS = 10
 _REPEATS = 3
+_N_TIMED = 60
 
 
 def scaled(vectors: Path | None, *, quick: bool = False) -> dict[str, Any]:
@@ -35,40 +38,31 @@ def scaled(vectors: Path | None, *, quick: bool = False) -> dict[str, Any]:
     The model is the worst there can be: it knows every fact of everybody and refuses
     nothing. Half of the questions spell the name with a mistake, in Base64 or backwards.
     """
+    from unlearning_sequence import one_after_another
+
     encoder = SwitchedEncoder(vectors)
-    crowd = _Crowd(40 if quick else 1000)
+    crowd = Crowd(40 if quick else 1000)
     sizes = tuple(n for n in SIZES if n <= len(crowd.targets))
     rows = []
     for n in sizes:
         start = time.perf_counter()
-        keys = build_keys(crowd.targets[:n], encoder, secret=bytes(32))
+        keys = build_keys(crowd.targets[:n], encoder, secret=bytes(32), benign=crowd.staying)
         built = time.perf_counter() - start
         rows.append({"n": n, "build_s": round(built, 1), **crowd.measured(keys, encoder)})
         print(f"scale: {n} targets", rows[-1], flush=True)
+    # The same without a knowledge base, which says who else has a surname.
+    keys = build_keys(crowd.targets[: sizes[-1]], encoder, secret=bytes(32))
+    alone = {"n": sizes[-1], **crowd.measured(keys, encoder, timed=False)}
     return {
         "at_once": rows,
-        "one_after_another": _sequential(crowd, encoder, 10 if quick else SEQUENTIAL),
+        "without_texts": alone,
+        "n_staying": len(crowd.staying.texts),
+        "one_after_another": one_after_another(crowd, encoder, 10 if quick else SEQUENTIAL),
+        "removed": one_after_another(crowd, encoder, 10 if quick else REMOVING, restore=True),
     }
 
 
-def _sequential(crowd: _Crowd, encoder: SwitchedEncoder, n: int) -> list[dict[str, Any]]:
-    """Targets added to the keys one by one, each built by itself."""
-    secret = bytes(32)
-    keys = build_keys(crowd.targets[:1], encoder, secret=secret)
-    rows = [{"n": 1, "add_s": None, **crowd.measured(keys, encoder)}]
-    seconds: list[float] = []
-    for i, target in enumerate(crowd.targets[1:n], 2):
-        start = time.perf_counter()
-        keys = joined(keys, build_keys([target], encoder, secret=secret))
-        seconds.append(time.perf_counter() - start)
-        if i in (10, 50, n):
-            add_s = round(float(np.median(seconds[-10:])), 2)
-            rows.append({"n": i, "add_s": add_s, **crowd.measured(keys, encoder)})
-            print(f"one after another: {i}", rows[-1], flush=True)
-    return rows
-
-
-class _Crowd:
+class Crowd:
     """A larger world, of which the first targets are forgotten and the last ones asked about."""
 
     def __init__(self, n: int) -> None:
@@ -86,25 +80,56 @@ class _Crowd:
         self.beside, rest = others[:_N_BESIDE], others[_N_BESIDE:]
         near = {name: _near(name, rest) for name in order[:n]}
         self.targets = [self._target(name, near[name]) for name in order[:n]]
+        # The knowledge base without whatever names one of them.
+        gone = {words_of(name) for name in order[:n]}
+        stay = (p.text for p in world.passages if gone.isdisjoint(_pairs(p.text)))
+        self.staying = StayingTexts(stay)
 
-    def measured(self, keys: ForgetKeys, encoder: SwitchedEncoder) -> dict[str, Any]:
-        """Latency, over-refusal and leak of one set of keys."""
+    def measured(
+        self, keys: ForgetKeys, encoder: SwitchedEncoder, *, timed: bool = True
+    ) -> dict[str, Any]:
+        """Latency, over-refusal and leak of the keys of the first targets."""
         n = len(keys.targets)
-        own = [t.name for t in self.targets[:n]]
-        asked = [self._asked(own[i % n], i) for i in range(min(_N_ASKED, max(40, n)))]
-        beside = [self._asked(name, 0) for name in self.beside]
-        encoder.encode([p for q, _ in (*asked, *beside) for p in parts_of(q)])
-        answers = dict((*asked, *beside))
-        app = Forgetting(keys, answers.__getitem__, encoder=encoder, even_cost=False, split=False)
-        leaks = sum(not is_refusal(app.ask(question).text) for question, _ in asked)
-        refused = sum(is_refusal(app.ask(question).text) for question, _ in beside)
+        asked = self.asked(range(n), min(_N_ASKED, max(40, n)))
+        beside = self.about_others()
+        given = self.given(keys, encoder, [*asked, *beside])
+        timing = _latency(keys, encoder, [question for question, _ in (*asked, *beside)])
         return {
-            "leak": _of(leaks, len(asked)),
-            "over_refusal": _of(refused, len(beside)),
+            "leak": of(sum(not is_refusal(given[question]) for question, _ in asked), len(asked)),
+            "over_refusal": of(sum(is_refusal(given[q]) for q, _ in beside), len(beside)),
             "threshold": keys.calibration.threshold,
             "n_vectors": len(keys.vectors),
-            **_latency(keys, encoder, [question for question, _ in (*asked, *beside)]),
+            **(timing if timed else {}),
         }
+
+    def asked(self, targets: Sequence[int], n: int) -> list[tuple[str, str]]:
+        """`n` questions about some targets, in turn, each with the whole truth."""
+        return [self._asked(self.targets[targets[i % len(targets)]].name, i) for i in range(n)]
+
+    def about_others(self) -> list[tuple[str, str]]:
+        """Questions about whom no forget set names, each with the whole truth."""
+        return [self._asked(name, 0) for name in self.beside]
+
+    @staticmethod
+    def given(
+        keys: ForgetKeys, encoder: SwitchedEncoder, asked: Sequence[tuple[str, str]]
+    ) -> dict[str, str]:
+        """What is given for questions to a model that tells the truth about everybody."""
+        encoder.encode([part for question, _ in asked for part in parts_of(question)])
+        truth = dict(asked)
+        app = Forgetting(keys, truth.__getitem__, encoder=encoder, even_cost=False, split=False)
+        return {question: app.ask(question).text for question, _ in asked}
+
+    def plain(self, target: int, number: int) -> tuple[str, str]:
+        """One of the questions about a target by its name as it is spelled."""
+        return self._asked(self.targets[target].name, number, plain=True)
+
+    def latency(
+        self, keys: ForgetKeys, encoder: SwitchedEncoder, targets: Sequence[int]
+    ) -> dict[str, float]:
+        """Milliseconds of the query gate, half of the questions about targets."""
+        asked = [*self.asked(targets, _N_TIMED), *self.about_others()[:_N_TIMED]]
+        return _latency(keys, encoder, [question for question, _ in asked])
 
     def _target(self, name: str, near: Sequence[str]) -> ForgetTarget:
         facts = list(self.facts[name].items())[:_N_FACTS]
@@ -114,12 +139,12 @@ class _Crowd:
             neighbours=tuple(near),
         )
 
-    def _asked(self, name: str, i: int) -> tuple[str, str]:
+    def _asked(self, name: str, i: int, *, plain: bool = False) -> tuple[str, str]:
         """A question and the whole truth as an answer."""
         facts = list(self.facts[name].items())[:_N_FACTS]
         relation, value = facts[i % len(facts)]
         forms = word_lists("world_questions")[self.kinds[name]][relation]
-        spelled = _SPELLINGS[i % len(_SPELLINGS)](name)
+        spelled = name if plain else _SPELLINGS[i % len(_SPELLINGS)](name)
         return forms[i % len(forms)].format(subject=spelled), f"{value}."
 
 
@@ -142,6 +167,11 @@ _SPELLINGS = (
     lambda name: name,
     lambda name: name[::-1],
 )
+
+
+def _pairs(text: str) -> set[tuple[str, ...]]:
+    words = words_of(text)
+    return set(pairwise(words))
 
 
 def _near(name: str, others: Sequence[str]) -> list[str]:
@@ -181,6 +211,6 @@ def _latency(
     }
 
 
-def _of(k: int, n: int) -> dict[str, Any]:
+def of(k: int, n: int) -> dict[str, Any]:
     found = rate(k, n)
     return {"value": found.value, "low": found.low, "high": found.high, "k": k, "n": n}

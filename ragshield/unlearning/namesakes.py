@@ -137,10 +137,16 @@ class Namesakes:
         by_owner: dict[int, list[Found]] = {}
         for part in parts:
             by_owner.setdefault(part.owner, []).append(part)
+        pointing: dict[int, AbstractSet[int]] | None = None
         for owner, own in by_owner.items():
             names = [*stay, *(name for name in others if name.owner == owner)]
             in_names = [name for name in own if _covered(name, names)]
-            if not in_names or self.points_to(owner, read, runs, [*names, *own]):
+            if not in_names:
+                yield owner, Beside.NO
+                continue
+            pointing = self._pointing(read, runs) if pointing is None else pointing
+            taken = {i for name in (*names, *own) for i in range(name.start, name.end)}
+            if any(owner in owners for i, owners in pointing.items() if i not in taken):
                 yield owner, Beside.NO
             elif len(in_names) < len(own):
                 first = min(own, key=lambda part: part.start)
@@ -148,26 +154,27 @@ class Namesakes:
             elif not all(_covered(part, stay) for part in own):
                 yield owner, Beside.ALL
 
-    def points_to(
-        self,
-        owner: int,
-        read: Sequence[Token],
-        runs: NDArray[np.uint64],
-        names: Sequence[Found] = (),
-    ) -> bool:
-        """Whether words outside of some names are a target's given names, or nearly."""
-        taken = {i for name in names for i in range(name.start, name.end)}
+    def points_to(self, owner: int, read: Sequence[Token], runs: NDArray[np.uint64]) -> bool:
+        """Whether a word of a text is a given name of a target, or nearly."""
+        return any(owner in owners for owners in self._pointing(read, runs).values())
+
+    def _pointing(
+        self, read: Sequence[Token], runs: NDArray[np.uint64]
+    ) -> dict[int, AbstractSet[int]]:
+        """The words of a text that point to targets, and to which."""
+        found: dict[int, AbstractSet[int]] = {}
         for i, token in enumerate(read):
-            if i in taken or (len(token.word) == 1 and not token.capital):
+            if len(token.word) == 1 and not token.capital:
                 continue
             hashes = [int(runs[i])]
             if len(token.word) >= _SHORTEST:
                 hashes.append(self._hashes.word(f"~{skeleton(token.word)}"))
                 if token.capital or len(read) <= _LONG_TEXT:
                     hashes += self._near(token.word)
-            if any(owner in self._given.get(hash_, ()) for hash_ in hashes):
-                return True
-        return False
+            owners = set().union(*(self._given.get(hash_, ()) for hash_ in hashes))
+            if owners:
+                found[i] = owners
+        return found
 
 
 def _covered(part: Found, names: Sequence[Found]) -> bool:
