@@ -12,6 +12,7 @@ from ragshield.screens.wordings import (
     Table,
     load,
     matches,
+    may_match,
     quoted,
     read,
     reason_of,
@@ -91,6 +92,14 @@ def signs(text: str) -> list[Match]:
     tables = load("instructions")
     found = matches(reading, tables["instruction"]) + matches(reading, tables["writing"])
     return found + _in_table(reading, tables["in_table"])
+
+
+def may_show(text: str) -> bool:
+    """Whether a text may show any sign; for asking of many that show none."""
+    tables = load("instructions")
+    return text.count("|") >= _MIN_ROWS * _MIN_CELLS or may_match(
+        text, (tables["instruction"], tables["writing"])
+    )
 
 
 def _in_table(reading: Reading, wordings: Table) -> list[Match]:

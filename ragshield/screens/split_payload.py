@@ -14,7 +14,7 @@ from ragshield.records import Action, Batch, Finding, Passage
 from ragshield.screens.concealed import concealed
 from ragshield.screens.documents import key_of, place
 from ragshield.screens.groups import group_id
-from ragshield.screens.instructions import signs
+from ragshield.screens.instructions import may_show, signs
 from ragshield.screens.whole import judge_batch
 from ragshield.screens.wordings import quoted, together
 
@@ -185,7 +185,10 @@ def _across(tail: str, head: str, own: str) -> list[tuple[float, str, str]]:
     # A word may have been cut in two as well, but only between two letters.
     cut_word = tail[-1].isalnum() and head[0].islower()
     for between in (" ", "") if cut_word else (" ",):
-        shown = signs(near_end + between + near_start)
+        across = near_end + between + near_start
+        if not may_show(across):
+            continue
+        shown = signs(across)
         weight = together([match.wording.weight for match in shown])
         if weight < MIN_SHOWN:
             continue

@@ -98,12 +98,14 @@ class Table:
         by_word: each word that any of them needs, with the places of those that do.
         by_mark: the places of those that marks may set off, with these.
         always: the places of those that need nothing.
+        foreign: the places of those that need a character which is not ASCII.
     """
 
     wordings: tuple[Wording, ...]
     by_word: Mapping[str, tuple[int, ...]] = field(init=False, repr=False)
     by_mark: tuple[tuple[int, tuple[str, ...]], ...] = field(init=False, repr=False)
     always: tuple[int, ...] = field(init=False, repr=False)
+    foreign: tuple[int, ...] = field(init=False, repr=False)
     _words: frozenset[str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -111,12 +113,18 @@ class Table:
         for i, wording in enumerate(self.wordings):
             for word in wording.needs:
                 by_word[word] = (*by_word.get(word, ()), i)
+        foreign = tuple(i for i, w in enumerate(self.wordings) if w.not_ascii)
         by_mark = tuple((i, w.marks) for i, w in enumerate(self.wordings) if w.marks)
-        always = tuple(i for i, w in enumerate(self.wordings) if not w.marks and not w.needs)
+        always = tuple(
+            i
+            for i, w in enumerate(self.wordings)
+            if not w.marks and not w.needs and not w.not_ascii
+        )
         for name, value in (
             ("by_word", by_word),
             ("by_mark", by_mark),
             ("always", always),
+            ("foreign", foreign),
             ("_words", frozenset(by_word)),
         ):
             object.__setattr__(self, name, value)
@@ -129,21 +137,31 @@ class Table:
 
     def possible(self, reading: Reading) -> list[Wording]:
         """The wordings that may occur, in their order; most passages leave hardly any."""
-        said = reading.vocabulary
+        # Other scripts have letters that a pattern takes for those of a mark.
+        flat = reading.flat
+        return self._possible(reading.vocabulary, flat.lower() if flat.isascii() else None)
+
+    def _possible(self, said: frozenset[str], lowered: str | None) -> list[Wording]:
         at = {i for word in self._words & said for i in self.by_word[word]}
-        at.update(self.always)
-        if self.by_mark:
-            # Other scripts have letters that a pattern takes for those of a mark.
-            text = reading.flat.lower() if reading.flat.isascii() else None
-            for i, marks in self.by_mark:
-                for mark in marks:
-                    if text is None or mark in text:
-                        at.add(i)
-                        break
+        at.update(self.always if lowered is not None else (*self.always, *self.foreign))
+        for i, marks in self.by_mark:
+            for mark in marks:
+                if lowered is None or mark in lowered:
+                    at.add(i)
+                    break
         if not at:
             return []
         tried = (self.wordings[i] for i in sorted(at))
         return [w for w in tried if not w.also or not w.also.isdisjoint(said)]
+
+
+def may_match(text: str, tables: Sequence[Table]) -> bool:
+    """Whether any wording of these tables is possible; quicker than reading the text."""
+    if not text.isascii():
+        return True
+    said = frozenset(text.translate(_LETTERS).split())
+    lowered = " ".join(text.lower().split())
+    return any(table._possible(said, lowered) for table in tables)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +207,6 @@ def matches(reading: Reading, wordings: Table) -> list[Match]:
     found: list[Match] = []
     taken: list[tuple[int, int]] = []
     for wording in wordings.possible(reading):
-        if wording.not_ascii and reading.flat.isascii():
-            continue
         # Both texts have the same length, so that places in one are places in the other.
         text = reading.lines if wording.by_line else reading.flat
         match = wording.pattern.search(text)
