@@ -13,7 +13,7 @@ import typer
 
 from ragshield.cli.console import err, out
 from ragshield.cli.forget_plan import TrustConfig
-from ragshield.cli.unsearchable import what_to_do
+from ragshield.cli.unsearchable import how_merged, what_to_do
 from ragshield.stores.passwords import masked
 from ragshield.text import cut, visible
 
@@ -81,9 +81,10 @@ def reverify(
     else:
         for line in _lines(found, url):
             typer.echo(line)
-        if found.verdict == "NOT_TESTED" and found.untested and found.surfaces:
+        unseen = [words for words in found.untested if not how_merged(words)]
+        if found.verdict == "NOT_TESTED" and unseen and found.surfaces:
             again = ["ragshield", "reverify", str(certificate), masked(url)]
-            for line in what_to_do(again, found.untested, out.width):
+            for line in what_to_do(again, unseen, out.width):
                 typer.echo(line)
     if found.near and format_ is Format.TEXT:
         what = f"{len(found.near)} passages are nearly the words of an erased one; look at them"
@@ -112,7 +113,7 @@ def _lines(found: Reverified, url: str) -> list[str]:
         elif surface["verdict"] == "NOT_TESTED":
             lines += _indented(f"NOT_TESTED: {surface['name']}: {surface['why']}", width)
     for words in found.untested:
-        lines += _indented(f"NOT_TESTED: {words}", width)
+        lines += _indented(f"NOT_TESTED: {words}{how_merged(words)}", width)
     if found.ids_taken:
         lines.append(f"  {found.ids_taken} erased ids name a passage again")
     return lines

@@ -11,6 +11,16 @@ SEE_TO_IT = (
     "No search reaches what is NOT_TESTED here. Once you have seen to it otherwise (programs "
     "restarted, backups expired), say so:"
 )
+_MERGED = (
+    ". That is what the text index has not merged since the last purge, where deleted rows "
+    "cannot be told from live ones. The next erasure merges it: ragshield forget apply PLAN "
+    "--yes, with any new plan for this store; then look again"
+)
+
+
+def how_merged(place: str) -> str:
+    """More words on a full-text index, which a purge makes readable; none on other places."""
+    return _MERGED if "full-text index" in place else ""
 
 
 def options(places: Sequence[str]) -> str:

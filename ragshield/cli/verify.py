@@ -38,6 +38,14 @@ def verify(
     format_: Annotated[
         Format, typer.Option("--format", help="How to show what it says.")
     ] = Format.TEXT,
+    every: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            help="Name places that showed nothing, too, as the other formats do.",
+            show_default=False,
+        ),
+    ] = False,
     page: Annotated[
         Path | None,
         typer.Option("--page", help="HTML page for people to write.", show_default=False),
@@ -66,7 +74,7 @@ def verify(
     elif format_ is Format.MARKDOWN:
         typer.echo(as_markdown(checked))
     else:
-        for line in as_text(checked, out.width):
+        for line in as_text(checked, out.width, every=every):
             typer.echo(line)
         _say_key(checked)
     if page is not None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ragshield.proof.behaviour import behaviour_in_words
 from ragshield.proof.certificate import Checked
-from ragshield.proof.verdicts import Verdict
+from ragshield.proof.verdicts import Verdict, seen_whole
 
 MEANING: Mapping[Verdict, str] = {
     "ERASED": "It was visible there before the erasure, and nothing of it is visible now.",
@@ -45,16 +45,25 @@ def _tone(content: Mapping[str, Any]) -> str:
     return "bad" if stores == "RESIDUAL" else "open"
 
 
-def as_text(checked: Checked, width: int) -> list[str]:
-    """Lines of at most `width` columns."""
+def as_text(checked: Checked, width: int, *, every: bool = False) -> list[str]:
+    """Lines of at most `width` columns.
+
+    Args:
+        checked: the certificate.
+        width: columns.
+        every: name the places too that showed nothing, before or after; else they are
+            counted.
+    """
     content = checked.content
     lines = [*wrap(f"VALID. {headline(content)}.", width), ""]
     for name, value in _facts(checked):
         lines += wrap(f"{name}: {value}", width, subsequent_indent="  ")
     for place in content["places"]:
         lines += ["", *wrap(_place_title(place), width)]
-        for row in place["surfaces"]:
-            text = f"{_verdict_of(row):<12} {row['name']}{_seen(row)}"
+        rows = [row for row in place["surfaces"] if every or row["verdict"] != "NO_BASELINE"]
+        texts = [f"{_verdict_of(row):<12} {row['name']}{_seen(row)}" for row in rows]
+        texts += _without_baseline(place, len(place["surfaces"]) - len(rows))
+        for text in texts:
             lines += wrap(text, width, initial_indent="  ", subsequent_indent=" " * 15)
     lines += ["", "What this does not say:"]
     for limit in (*content["exceptions"], *content["limits"]):
@@ -145,6 +154,20 @@ def _place_title(place: Mapping[str, Any]) -> str:
 
 def _verdict_of(row: Mapping[str, Any]) -> str:
     return f"RESIDUAL({row['n']})" if row["verdict"] == "RESIDUAL" else str(row["verdict"])
+
+
+def _without_baseline(place: Mapping[str, Any], n: int) -> Iterator[str]:
+    """What it means that `n` places showed nothing, and what to do."""
+    if not n:
+        return
+    where = f"{n} place" if n == 1 else f"{n} places"
+    meaning = (
+        "all that was to be erased was visible in the others, so nothing need be done"
+        if seen_whole(place)
+        else "some of it was visible nowhere, so this proves nothing. Where the store keeps "
+        "it, ragshield residue can show while it is there: after an undo, or on a copy"
+    )
+    yield f"{'NO_BASELINE':<12} {where} showed none of it, before or after: {meaning} (--all: list)"
 
 
 def _side(counts: Mapping[str, Any] | None) -> str:

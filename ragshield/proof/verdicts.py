@@ -38,12 +38,16 @@ def place_verdict(place: Mapping[str, Any]) -> Verdict:
     """
     verdicts: list[Verdict] = [surface["verdict"] for surface in place["surfaces"]]
     shown = [verdict for verdict in verdicts if verdict != "NO_BASELINE"]
+    found = worst(shown)
+    return "NO_BASELINE" if found == "ERASED" and not seen_whole(place) else found
+
+
+def seen_whole(place: Mapping[str, Any]) -> bool:
+    """Whether every text and every vector of the target was visible somewhere in a place."""
     seen = place["seen_before"] or {}
-    whole = (
+    return bool(
         seen.get("texts", -1) >= place["n_texts"] and seen.get("vectors", -1) >= place["n_vectors"]
     )
-    found = worst(shown)
-    return "NO_BASELINE" if found == "ERASED" and not whole else found
 
 
 def overall(places: Iterable[Mapping[str, Any]]) -> Verdict:

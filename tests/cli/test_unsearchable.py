@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from ragshield.cli.main import run
-from ragshield.cli.unsearchable import options, what_to_do
+from ragshield.cli.unsearchable import how_merged, options, what_to_do
 from ragshield.records import Batch, Passage
+from ragshield.stores.url import open_store
 
 
 def test_the_options_name_each_place_by_its_first_words_once() -> None:
@@ -78,3 +79,52 @@ def test_made_final_at_once_it_can_be_said_to_reverify(folder, capsys) -> None:
     later = capsys.readouterr().out
     assert told(first) == told(later)
     assert run(told(later)) == 0
+
+
+def test_a_chroma_erasure_is_shown_in_short_and_its_text_index_is_settled_by_the_next(
+    tmp_path, monkeypatch, word_encoder, capsys
+) -> None:
+    chromadb = pytest.importorskip("chromadb")
+    monkeypatch.chdir(tmp_path)
+    client = chromadb.PersistentClient("db")
+    client.create_collection("docs", embedding_function=None)
+    client.close()
+
+    def ingest(first: int) -> None:
+        texts = [f"The mill number {n} stands by the weir of {n} oaks." for n in range(first, 99)]
+        passages = tuple(Passage(f"p{first + i}", text) for i, text in enumerate(texts))
+        with open_store("chroma:db#docs", writable=True) as store:
+            store.add(Batch(passages[:9], word_encoder.encode(texts[:9])))
+
+    def erase(passage_id: str) -> None:
+        Path("ids").write_text(f"{passage_id}\n")
+        plan = f"{passage_id}.json"
+        assert run(f"forget plan chroma:db#docs --ids ids -o {plan}".split()) == 0
+        apply = f"forget apply {plan} --yes --certificate {passage_id}.cert --signing-key key"
+        assert run(apply.split()) == 0
+
+    ingest(0)
+    erase("p3")
+    capsys.readouterr()
+    assert run("verify p3.cert".split()) == 0
+    shown = capsys.readouterr().out
+    assert (shown.count("  NO_BASELINE  "), "header.bin" in shown) == (1, False)
+    assert "places showed none of it" in " ".join(shown.split())
+    assert run("verify p3.cert --all".split()) == 0
+    assert "header.bin" in capsys.readouterr().out
+    for first in (10, 20, 30):
+        ingest(first)
+    capsys.readouterr()
+    assert run("reverify p3.cert chroma:db#docs".split()) == 3
+    said = capsys.readouterr().out
+    assert "full-text index of" in said
+    assert "ragshield forget apply PLAN --yes, with any new plan" in " ".join(said.split())
+    assert "--out-of-scope" not in said
+    assert max(map(len, said.splitlines())) <= 80
+    erase("p12")
+    assert run("reverify p3.cert chroma:db#docs".split()) == 0
+
+
+def test_only_a_full_text_index_is_merged_by_the_next_erasure() -> None:
+    assert how_merged("words of full-text index 'notes': kept singly") != ""
+    assert how_merged("memory of programs that have the index loaded") == ""
