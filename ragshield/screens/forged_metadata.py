@@ -192,7 +192,8 @@ def _imitations(counts: Mapping[str, int]) -> dict[str, tuple[str, str]]:
     known = {_registered(host) for host in frequent} | _WELL_KNOWN
     by_folded = {_folded(host): host for host in known}
     neighbours: dict[str, str] = {}
-    for host in known:
+    labels = {_label(host) for host in known}
+    for host in sorted(known):  # the same twin at every scan
         if len(_label(host)) >= 6:
             for near in _deletions(_label(host)):
                 neighbours.setdefault(near, host)
@@ -206,7 +207,7 @@ def _imitations(counts: Mapping[str, int]) -> dict[str, tuple[str, str]]:
             if twin:
                 found[host] = (twin, "looks like")
                 continue
-        twin = _one_edit(_label(domain), neighbours)
+        twin = None if _label(domain) in labels else _one_edit(_label(domain), neighbours)
         if twin:
             found[host] = (twin, "is one letter from")
     return found
@@ -216,7 +217,7 @@ def _one_edit(label: str, neighbours: Mapping[str, str]) -> str | None:
     """The known source whose name is one edit away (symmetric deletion), not the same."""
     if len(label) < 6:
         return None
-    for near in _deletions(label):
+    for near in sorted(_deletions(label)):
         twin = neighbours.get(near)
         if twin and _label(twin) != label and _is_one_edit(label, _label(twin)):
             return twin

@@ -54,6 +54,11 @@ def test_a_source_that_the_store_knows_well_is_imitated_too() -> None:
     assert '"brackwater.se"' in finding.reason
 
 
+def test_a_source_named_like_one_that_is_known_imitates_no_other() -> None:
+    # "python3" is one letter from "python", and the name of a source that the store knows.
+    assert judge(source="python3.11-minimal", others=("python3.11",) * 20) is None
+
+
 @pytest.mark.parametrize(
     "source",
     [
