@@ -41,7 +41,7 @@ def one_after_another(
     seconds: list[float] = []
     for i, target in enumerate(crowd.targets[:n]):
         start = time.perf_counter()
-        new = build_keys([target], encoder, secret=secret, benign=crowd.staying)
+        new = build_keys([target], encoder, secret=secret, benign=crowd.staying, beside=keys)
         keys = new if keys is None else joined(keys, new)
         seconds.append(time.perf_counter() - start)
         held.append(i)

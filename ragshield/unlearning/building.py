@@ -19,6 +19,7 @@ from ragshield.forget_set import (
 )
 from ragshield.protocols import Encoder
 from ragshield.unlearning.calibrating import calibrated
+from ragshield.unlearning.changing import joined
 from ragshield.unlearning.hashing import KeyedHashes
 from ragshield.unlearning.key_texts import key_texts, templates
 from ragshield.unlearning.keys import (
@@ -56,6 +57,7 @@ def build_keys(
     secret: bytes | None = None,
     benign: Iterable[str] | StayingTexts = (),
     budget: float = 0.02,
+    beside: ForgetKeys | None = None,
 ) -> ForgetKeys:
     """The keys of a forget set, with thresholds set on its neighbours.
 
@@ -69,9 +71,11 @@ def build_keys(
             in full is somebody else (`ragshield.unlearning.namesakes`). `StayingTexts` where
             more targets are added later.
         budget: share of neighbours' questions that may be refused for their meaning alone.
+        beside: keys that these are to be joined with, built with the same secret: neighbours
+            are then asked about beside what they forget too, and the limits hold for both.
 
     Raises:
-        InputError: `check_forget_set` refuses the targets.
+        InputError: `check_forget_set` refuses the targets, or `joined` the two keys.
         UsageError: no targets, a budget that is not in (0, 0.5], or a secret of another
             length.
     """
@@ -114,7 +118,9 @@ def build_keys(
         encoder=encoder.name,
         calibration=Calibration(**templates()["shipped"], budget=budget),
     )
-    return replace(keys, calibration=calibrated(keys, targets, encoder, budget))
+    tried = keys if beside is None else joined(beside, keys)
+    shipped = replace(tried, calibration=keys.calibration)
+    return replace(keys, calibration=calibrated(shipped, targets, encoder, budget))
 
 
 def attribute_words(attribute: str) -> Iterator[tuple[str, ...]]:

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ragshield.errors import InputError
 from ragshield.forget_set import folded
+from ragshield.records import Vectors
 from ragshield.unlearning.calibrating import with_margins
 from ragshield.unlearning.keys import ForgetKeys, KeyedFact, check_encoder
 from ragshield.unlearning.marks import OWNED_BY_FACT, UNOWNED, Mark, Marks, Typos
@@ -97,6 +99,11 @@ def joined(first: ForgetKeys, second: ForgetKeys) -> ForgetKeys:
         *(KeyedFact(f.owner + n_targets, f.attribute, f.n_pieces) for f in second.facts),
     )
     implied = first.hashes.mark("attribute", folded(PART))
+    vectors = np.vstack([first.vectors, second.vectors])
+    owners = np.concatenate(
+        [first.owners, np.where(second.owners < 0, -1, second.owners + n_targets)]
+    ).astype(np.int32)
+    once = _once(vectors, owners)
     one, other = first.calibration, second.calibration
     attributes = {run: set(ids) for run, ids in first.attributes.items()}
     for run, ids in second.attributes.items():
@@ -112,11 +119,9 @@ def joined(first: ForgetKeys, second: ForgetKeys) -> ForgetKeys:
             np.concatenate([first.typos.owners, second.typos.owners + np.int32(n_targets)]),
         ),
         attributes={run: tuple(sorted(ids)) for run, ids in attributes.items()},
-        vectors=np.vstack([first.vectors, second.vectors]),
-        rows=np.concatenate([first.rows, second.rows]),
-        owners=np.concatenate(
-            [first.owners, np.where(second.owners < 0, -1, second.owners + n_targets)]
-        ).astype(np.int32),
+        vectors=vectors[once],
+        rows=np.concatenate([first.rows, second.rows])[once],
+        owners=owners[once],
         encoder=first.encoder,
         # Each of both had its own neighbours; the threshold is that of all of them.
         calibration=with_margins(
@@ -133,6 +138,18 @@ def joined(first: ForgetKeys, second: ForgetKeys) -> ForgetKeys:
             [*one.sample_margins, *other.sample_margins],
         ),
     )
+
+
+def _once(vectors: Vectors, owners: NDArray[np.int32]) -> NDArray[np.intp]:
+    """Rows without those of what must stay known that are there already, in order."""
+    seen: set[bytes] = set()
+    kept = []
+    for i, owner in enumerate(owners):
+        spelled = vectors[i].astype(np.float16).tobytes() if owner < 0 else b""
+        if not spelled or spelled not in seen:
+            kept.append(i)
+        seen.add(spelled)
+    return np.array(kept, dtype=np.intp)
 
 
 def _said_of_one(

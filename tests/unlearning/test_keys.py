@@ -243,3 +243,23 @@ def test_a_target_is_found_by_its_name_and_no_other(keys: ForgetKeys) -> None:
     assert rows_named(keys, ["PAT QUILL", "Ada Lindqvist"]) == [1, 0]
     with pytest.raises(InputError, match="'Zorb' is not among the targets"):
         rows_named(keys, ["Zorb"])
+
+
+def test_keys_built_beside_others_are_tried_beside_them_and_hold_what_stays_once(
+    encoder: Encoder,
+) -> None:
+    a = ForgetTarget("Una Ekholm", facts=(Fact("residence", "Falun"),))
+    b = ForgetTarget("Bo Almgren", facts=(Fact("residence", "Visby"),))
+    first = build_keys([a], encoder, secret=bytes(32))
+    alone = build_keys([b], encoder, secret=bytes(32))
+    beside = build_keys([b], encoder, secret=bytes(32), beside=first)
+    assert beside.marks.rows() == alone.marks.rows()
+    assert len(beside.targets) == 1
+    # Beside more that is to be forgotten nobody is farther from all of it.
+    pairs = zip(beside.calibration.margins, alone.calibration.margins, strict=True)
+    assert all(more >= fewer for more, fewer in pairs)
+    both = joined(first, beside)
+    stay = both.vectors[both.owners < 0]
+    assert len(np.unique(stay.round(3), axis=0)) == len(stay)
+    assert len(both.vectors) < len(first.vectors) + len(beside.vectors)
+    assert (both.owners >= 0).sum() == (first.owners >= 0).sum() + (beside.owners >= 0).sum()
