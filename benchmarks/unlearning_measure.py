@@ -16,8 +16,8 @@ from ragshield.audit import Audit, Dialogue, Retained, audit
 from ragshield.intervals import Difference, Rate, clustered_rate, paired_difference
 from ragshield.text import states
 from ragshield.unlearning import is_refusal
-from ragshield.unlearning.forgetting import GATES, GateName
 from ragshield.unlearning.measures import forgot, rouge_l_recall
+from ragshield.unlearning.planning import GATES, GateName
 
 ARMS = ("before", "no retrieval", "oracle")
 ADAPTIVE = ("published P+Q", "hardened")

@@ -30,8 +30,8 @@ from ragshield.unlearning.baselines import (
     PublishedUnlearning,
 )
 from ragshield.unlearning.building import build_keys
-from ragshield.unlearning.forgetting import GATES, GateName
 from ragshield.unlearning.keys import ForgetKeys
+from ragshield.unlearning.planning import GATES, GateName
 from ragshield.unlearning.published import CONCEPT, is_entry
 from ragshield.unlearning.query_gate import parts_of
 from ragshield.unlearning.retrieving import Source

@@ -9,9 +9,10 @@ from ragshield.unlearning.building import build_keys
 from ragshield.unlearning.changing import joined, only_targets, rows_named
 from ragshield.unlearning.critic import Critic
 from ragshield.unlearning.decision_log import Decision, DecisionLog
-from ragshield.unlearning.forgetting import GATES, Forgetting, Given
+from ragshield.unlearning.forgetting import Forgetting, Given
 from ragshield.unlearning.hybrid import HybridRetriever
 from ragshield.unlearning.keys import ForgetKeys, read_keys, write_keys
+from ragshield.unlearning.planning import GATES
 from ragshield.unlearning.published import Entry, PublishedBuilder, UnlearnedKnowledge
 from ragshield.unlearning.refusing import REFUSAL, is_refusal
 from ragshield.unlearning.staying import StayingTexts

@@ -5,30 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias, cast, get_args
+from typing import Any, cast
 
 from ragshield.errors import UsageError
 from ragshield.forget_set import Answer
 from ragshield.protocols import Encoder
-from ragshield.retriever import check_question
-from ragshield.unlearning.clauses import answerable
 from ragshield.unlearning.critic import Critic
 from ragshield.unlearning.decision_log import Action, Decision, DecisionLog
 from ragshield.unlearning.keys import ForgetKeys, check_encoder
 from ragshield.unlearning.output_gate import Judged, OutputGate
-from ragshield.unlearning.query_gate import Focus, QueryGate
+from ragshield.unlearning.planning import GATES, GateName, Plan, Planner
+from ragshield.unlearning.query_gate import QueryGate
 from ragshield.unlearning.refusing import REFUSAL, is_refusal
 from ragshield.unlearning.retrieval_filter import RetrievalFilter
 from ragshield.unlearning.retrieving import Found, Source
 from ragshield.unlearning.speaking import Speaker, Turn, answer_of
 from ragshield.unlearning.streaming import Held, PartJudge
 
-GateName: TypeAlias = Literal["query", "retrieval", "exact", "attribute", "semantic"]
-"""The parts that can be switched: the query gate, the retrieval filter, and the output
-gate's three tests."""
-
-GATES: tuple[GateName, ...] = get_args(GateName)
-_LONGEST = 200_000
 _SPARE = 4
 
 
@@ -38,22 +31,6 @@ class Given:
 
     answer: Answer
     decision: Decision
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """What is done before the model is asked.
-
-    `asked` is what it is asked; `is_cover`: only so that a refusal costs what an answer does.
-    """
-
-    question: str
-    asked: str
-    focus: Focus
-    audience: str | None
-    history: tuple[Turn, ...]
-    is_cover: bool
-    is_part: bool
 
 
 class Forgetting:
@@ -133,7 +110,9 @@ class Forgetting:
         self._critic = critic
         self._refusal = refusal
         self._even_cost = even_cost
-        self._split = split
+        self._planner = Planner(
+            self.query_gate, self.retrieval_filter, self.gates, refusal=refusal, split=split
+        )
         self._log = log
 
     def ask(
@@ -172,7 +151,7 @@ class Forgetting:
         documents: Sequence[str] = (),
     ) -> Given:
         """`ask`, with the decision behind it, which must not reach who asked."""
-        plan = self._plan(question, audience, history)
+        plan = self._planner.plan(question, audience, history)
         if plan.is_cover and not self._even_cost:
             return self._refused(plan)
         shown = self._shown(self._source.find(plan.asked), documents, plan)
@@ -188,7 +167,7 @@ class Forgetting:
         documents: Sequence[str] = (),
     ) -> Answer:
         """`ask` without blocking the event loop."""
-        plan = await asyncio.to_thread(self._plan, question, audience, history)
+        plan = await asyncio.to_thread(self._planner.plan, question, audience, history)
         if plan.is_cover and not self._even_cost:
             return self._refused(plan).answer
         found = await self._source.afind(plan.asked)
@@ -211,7 +190,7 @@ class Forgetting:
         whole answer is judged before its first word is given. A sentence that fails ends
         the answer.
         """
-        plan = self._plan(question, audience, history)
+        plan = self._planner.plan(question, audience, history)
         if plan.is_cover and not self._even_cost:
             yield self._refused(plan).answer.text
             return
@@ -236,7 +215,7 @@ class Forgetting:
         documents: Sequence[str] = (),
     ) -> AsyncIterator[str]:
         """`stream` without blocking the event loop."""
-        plan = await asyncio.to_thread(self._plan, question, audience, history)
+        plan = await asyncio.to_thread(self._planner.plan, question, audience, history)
         if plan.is_cover and not self._even_cost:
             yield self._refused(plan).answer.text
             return
@@ -267,51 +246,7 @@ class Forgetting:
 
         return RunnableLambda(text, afunc=atext)
 
-    def _plan(self, question: str, audience: str | None, history: Sequence[Turn]) -> _Plan:
-        check_question(question)
-        if len(question) > _LONGEST:
-            raise UsageError(
-                f"the question has {len(question)} characters, at most {_LONGEST} are allowed"
-            )
-        before = tuple(history)
-        wrong = [turn for turn in before if len(turn) != 2 or turn[0] not in ("user", "assistant")]
-        if wrong:
-            raise UsageError("a turn of the history is ('user' or 'assistant', text)")
-        asked_before = [said for role, said in before if role == "user"]
-        focus = self.query_gate.judge(question, audience=audience, history=asked_before)
-        if "query" not in self.gates:
-            # What the question is about still tells the output gate where to look.
-            weak = {**focus.weak, **focus.refused}
-            focus = replace(focus, refused={}, weak=weak)
-        rest = self._rest(question, audience, asked_before) if focus.is_refused else None
-        return _Plan(
-            question=question,
-            asked=question if rest is None else rest,
-            focus=focus,
-            audience=audience,
-            history=self._past(before, audience),
-            is_cover=focus.is_refused and rest is None,
-            is_part=rest is not None,
-        )
-
-    def _rest(self, question: str, audience: str | None, before: Sequence[str]) -> str | None:
-        if not self._split:
-            return None
-        return answerable(
-            question,
-            lambda part: self.query_gate.judge(part, audience=audience, history=before).is_refused,
-        )
-
-    def _past(self, history: tuple[Turn, ...], audience: str | None) -> tuple[Turn, ...]:
-        """The turns before without what they say of targets: a model is told nothing anew."""
-        if "retrieval" not in self.gates or not history:
-            return history
-        shown = self.retrieval_filter.rest([said for _, said in history], audience=audience)
-        return tuple(
-            (role, text or self._refusal) for (role, _), text in zip(history, shown, strict=True)
-        )
-
-    def _shown(self, found: Sequence[Found], documents: Sequence[str], plan: _Plan) -> list[str]:
+    def _shown(self, found: Sequence[Found], documents: Sequence[str], plan: Plan) -> list[str]:
         if "retrieval" not in self.gates:
             return [*documents, *(passage.text for passage in found)]
         left, about, who = self.retrieval_filter.first, plan.focus, plan.audience
@@ -321,14 +256,14 @@ class Forgetting:
             *left(texts, self._k, about, audience=who),
         ]
 
-    def _must_wait(self, plan: _Plan) -> bool:
+    def _must_wait(self, plan: Plan) -> bool:
         near = bool(plan.focus.near or plan.focus.beside or plan.focus.hints)
         return plan.is_cover or plan.is_part or near or self._critic is not None
 
-    def _refused(self, plan: _Plan, gates: Sequence[str] = ("query",)) -> Given:
+    def _refused(self, plan: Plan, gates: Sequence[str] = ("query",)) -> Given:
         return self._logged(plan, Answer(self._refusal), "refused", gates, plan.focus.refused)
 
-    def _given(self, plan: _Plan, said: Answer) -> Given:
+    def _given(self, plan: Plan, said: Answer) -> Given:
         """What may be given of what a model said."""
         if plan.is_cover:
             return self._refused(plan)
@@ -352,7 +287,7 @@ class Forgetting:
         action = "repaired" if gates else "answered"
         return self._logged(plan, answer, action, gates, concerned)
 
-    def _criticised(self, plan: _Plan, answer: Answer) -> Answer | None:
+    def _criticised(self, plan: Plan, answer: Answer) -> Answer | None:
         """The answer if the critic passes it; else mended and judged again; else nothing."""
         critic = cast("Critic", self._critic)
         near = sorted(plan.focus.near)
@@ -366,7 +301,7 @@ class Forgetting:
 
     def _logged(
         self,
-        plan: _Plan,
+        plan: Plan,
         answer: Answer,
         action: Action,
         gates: Sequence[str],
@@ -382,7 +317,7 @@ class Forgetting:
             self._log.write(plan.question, plan.audience, decision)
         return Given(answer, decision)
 
-    def _part_judge(self, plan: _Plan) -> PartJudge:
+    def _part_judge(self, plan: Plan) -> PartJudge:
         def leaks(text: str) -> bool:
             found = self.output_gate.leaks(text, plan.focus, plan.audience)
             if found:
