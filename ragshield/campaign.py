@@ -29,9 +29,9 @@ _SHOWN = 0.25
 _RARE_SOURCE = 0.02
 _SMALL_SOURCE = 6
 _OF_CAMPAIGN = 10
-# How alike a passage has to be, and what that means. At 0.31 of topic and manner 1.2 honest
-# passages of 99,950 are accused; chosen without the family or data set that was measured, the
-# constants stay the same (benchmarks/results/scan.md).
+# How alike a passage has to be, and what that means. From 0.31 on 1.3 honest passages of 99,950
+# are accused beside a campaign. Chosen without each family and data set, the constants come out
+# as 0.8, 0.4 to 0.5 and 0.27 to 0.30 (benchmarks/results/scan_like.md).
 _NEARNESS = 0.8
 _MANNER = 0.4
 _ALIKE = (0.0, 0.31, 1.0)
