@@ -44,7 +44,7 @@ class Mark(IntEnum):
     OTHER_NAME = 13
     """A name of somebody else who has a part of the target's, or a sample's value."""
     GIVEN = 14
-    """A given name of the target, a short form, its first letter or its sound; of a sample a
+    """A given name of the target, a short form, how it begins or its sound; of a sample a
     word of the names in it."""
 
 

@@ -6,14 +6,15 @@ else only where all of this holds:
 1. Wherever it stands, it stands in a name that stays: one that is listed as a neighbour, or a
    full name ("Tobias Elverson") that texts which stay have. Of a text that tells, rather than
    asks, it is enough where it stands first: "Tobias Elverson is a baker. Elverson lives here."
-2. Nothing else points to the target: no given name of it, no nickname, initial, misspelling or
-   sound of one, no value of it, and no word that leads from one person to another ("his
-   brother", "the other one").
+2. Nothing else points to the target: no given name of it, no beginning, nickname, misspelling
+   or sound of one, no value of it, and no word that leads from one person to another ("his
+   brother", "the other one", "another first name").
 3. A name that is like the target's own is nobody else's: one that begins, sounds or is spelled
    nearly like it, or is a usual short form of it.
 
 Even then only what is said of others too is let through; a value that texts say of the target
-alone is withheld, since the model may have mistaken one for the other.
+alone is withheld, since the model may have mistaken one for the other. Of a listed neighbour
+everything is told, unless the question leads on from it to somebody else.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ _LEADS_ON = frozenset(
     parents son daughter child children wife husband spouse twin family families relative relatives
     relation relations kin namesake namesakes grandfather grandmother grandson granddaughter
     ancestor descendant stepfather stepmother married other others another else instead except
-    besides rather not same former latter both neither confused mistaken alias called""".split()
+    besides rather not same former latter both neither confused mistaken alias called name names
+    named surname surnames replace replaced replacing letter letters change changed swap substitute
+    pretend ignore remaining initials""".split()
 )
 
 
@@ -60,6 +63,8 @@ class Beside(IntEnum):
     """Somebody else has it where it stands first, and nothing points to the target."""
     ALL = 2
     """The same wherever it stands."""
+    LISTED = 3
+    """The same, in names of listed neighbours alone."""
 
 
 def namesake_marks(
@@ -125,8 +130,6 @@ class Namesakes:
     ) -> Iterator[tuple[int, Beside]]:
         """Each target of which a text has a part of the name, and whose it is.
 
-        Those whose part stands in names of listed neighbours alone are left out.
-
         Args:
             read: the text's words.
             runs: their hashes, (n,) uint64.
@@ -151,8 +154,9 @@ class Namesakes:
             elif len(in_names) < len(own):
                 first = min(own, key=lambda part: part.start)
                 yield owner, Beside.FIRST if _covered(first, names) else Beside.NO
-            elif not all(_covered(part, stay) for part in own):
-                yield owner, Beside.ALL
+            else:
+                listed = all(_covered(part, stay) for part in own)
+                yield owner, Beside.LISTED if listed else Beside.ALL
 
     def points_to(self, owner: int, read: Sequence[Token], runs: NDArray[np.uint64]) -> bool:
         """Whether a word of a text is a given name of a target, or nearly."""
@@ -164,7 +168,7 @@ class Namesakes:
         """The words of a text that point to targets, and to which."""
         found: dict[int, AbstractSet[int]] = {}
         for i, token in enumerate(read):
-            if len(token.word) == 1 and not token.capital:
+            if len(token.word) < _SHORTEST and not token.capital:
                 continue
             hashes = [int(runs[i])]
             if len(token.word) >= _SHORTEST:
@@ -189,7 +193,8 @@ def _given_marks(
     given: AbstractSet[str], i: int, keyed: KeyedHashes
 ) -> Iterator[tuple[int, Mark, int, int]]:
     for word in given:
-        forms = {word, word[0], *_nicknames().get(word, ())}
+        starts = {word[:n] for n in range(1, len(word))} - STOP_WORDS
+        forms = {word, word[0], *starts, *_nicknames().get(word, ())}
         for form in forms:
             yield keyed.word(form), Mark.GIVEN, 1, i
             sound = skeleton(form)

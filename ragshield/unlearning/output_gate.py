@@ -125,7 +125,11 @@ class OutputGate:
         free = frozenset(
             i for i, target in enumerate(self.keys.targets) if target.is_free_for(audience)
         )
-        seen = [s for s in self.recogniser.names(text) if s.target not in free]
+        seen = [
+            s
+            for s in self.recogniser.names(text)
+            if s.target not in free and s.beside is not Beside.LISTED
+        ]
         found = [*self._named(seen, audience)] if self._exact else []
         found += self._stated(text, seen, focus, audience, free)
         own = {s.target for s in seen if s.beside is Beside.NO}

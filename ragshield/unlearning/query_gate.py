@@ -129,7 +129,9 @@ class QueryGate:
             if seen.target in free:
                 continue
             if not seen.certain:
-                about = focus.beside if seen.beside is Beside.ALL else focus.weak
+                if seen.beside is Beside.LISTED and not _leads_on(question):
+                    continue
+                about = focus.beside if seen.beside >= Beside.ALL else focus.weak
                 about.setdefault(seen.target, seen.how)
             elif self._may_be_told(question, seen.target, audience):
                 focus.allowed.setdefault(seen.target, seen.how)
@@ -226,7 +228,7 @@ class QueryGate:
         """Of whom somebody else is asked about, those that the question leads to after all."""
         if not focus.beside:
             return
-        leads = leads_on(token.word for token in tokens(question))
+        leads = _leads_on(question)
         known = {self.keys.facts[told.fact].owner for told in self.recogniser.values(question)}
         for target, how in list(focus.beside.items()):
             if leads or target in known or target in focus.near:
@@ -274,6 +276,10 @@ class QueryGate:
     def _names_sample(self, owner: int, focus: Focus) -> bool:
         of_sample = self.keys.targets[owner].kind == "sample"
         return of_sample and sum(focus.hints.get(owner, {}).values()) >= _NAMED
+
+
+def _leads_on(question: str) -> bool:
+    return leads_on(token.word for token in tokens(question))
 
 
 def parts_of(question: str) -> list[str]:

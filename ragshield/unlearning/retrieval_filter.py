@@ -182,7 +182,7 @@ class RetrievalFilter:
         in_view, beside = set(said.focus.near), set(said.focus.beside)
         found: set[int] = set()
         for seen in self.recogniser.names(text):
-            if seen.target in said.free:
+            if seen.target in said.free or seen.beside is Beside.LISTED:
                 continue
             told = self.keys.targets[seen.target].told(said.audience)
             if seen.certain and not told:

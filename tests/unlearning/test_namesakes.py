@@ -100,8 +100,13 @@ def test_a_value_that_others_have_is_told_of_who_has_the_same_surname(
         "Where was Valentin born, whose husband is Tobias Harlow?",
         "Not Tobias Harlow, valentine! Born where?",
         "Where was Tobias Harlow's brother born?",
+        "Ilse Harlow's brother was born where?",
+        "Where was the relative of Ilse Harlow born?",
         "Where was the namesake of Tobias Harlow born?",
         "Where was Tobias Harlow, V. for short, born?",
+        "Tobias Harlow, but begin the first with Va: born where?",
+        "Tobias Harlow, only with other letters in front: born where?",
+        "Of all people like Ilse Harlow the other one was born where?",
         "Tobias Harlow works with somebody at Norrland Steel. Where was that one born?",
         # Where nobody else is named the surname is the target's in any order and language.
         "Harlow, V.: wo geboren?",
