@@ -72,6 +72,7 @@ class Mind:
         self._file = None
         self.history = ""
         self._is_live = False
+        self.is_guessing = False
         if cache is not None:
             cache.parent.mkdir(parents=True, exist_ok=True)
             self._file = sqlite3.connect(cache, timeout=120, check_same_thread=False)
@@ -90,6 +91,8 @@ class Mind:
                 row = self._file.execute("SELECT said FROM a WHERE key = ?", (key,)).fetchone()
             if row is None:
                 self._waiting[key] = (asked, tuple(passages))
+                # Also where another dialogue waits for the same answer.
+                self.is_guessing = True
                 return UNKNOWN
             self._known[key] = row[0]
         return self._known[key]
@@ -118,11 +121,6 @@ class Mind:
             with self._file:
                 self._file.executemany("INSERT OR REPLACE INTO a VALUES (?, ?)", found.items())
         return True
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether an answer given since `think` was a stand-in."""
-        return bool(self._waiting)
 
 
 class SwitchedEncoder:
@@ -172,9 +170,9 @@ class App:
             for i, dialogue in enumerate(dialogues):
                 if i in given:
                     continue
-                before = len(self._mind._waiting)
+                self._mind.is_guessing = False
                 said = self._one(dialogue)
-                if len(self._mind._waiting) == before:
+                if not self._mind.is_guessing:
                     given[i] = said
             if not self._mind.think():
                 break
