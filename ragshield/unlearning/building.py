@@ -41,7 +41,7 @@ from ragshield.unlearning.phrases import (
 )
 from ragshield.unlearning.samples import implied_facts, shared_parts
 from ragshield.unlearning.spelling import deletions, skeleton, words_of
-from ragshield.unlearning.staying import StayingTexts, staying
+from ragshield.unlearning.staying import StayingTexts, as_staying
 
 PIECE = 5
 """Words of a run by which a sample is known again."""
@@ -90,7 +90,7 @@ def build_keys(
     keyed = KeyedHashes(key)
     facts = [(i, fact) for i, target in enumerate(targets) for fact in target.facts]
     implied = [(i, fact) for i, target in enumerate(targets) for fact in implied_facts(target)]
-    kept = staying(benign)
+    kept = as_staying(benign)
     marks = Marks.of(
         (
             *_marks(targets, facts, kept, keyed),

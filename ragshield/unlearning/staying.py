@@ -73,7 +73,7 @@ class StayingTexts:
         return min(run, key=lambda word: len(self._with.get(word, ())))
 
 
-def staying(texts: Iterable[str] | StayingTexts) -> StayingTexts:
+def as_staying(texts: Iterable[str] | StayingTexts) -> StayingTexts:
     """Texts as `StayingTexts`; those that are already are given back."""
     return texts if isinstance(texts, StayingTexts) else StayingTexts(texts)
 

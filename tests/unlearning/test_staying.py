@@ -7,7 +7,7 @@ import pytest
 from ragshield.forget_set import Fact, ForgetTarget
 from ragshield.protocols import Encoder
 from ragshield.unlearning.building import build_keys
-from ragshield.unlearning.staying import StayingTexts, names_of, staying
+from ragshield.unlearning.staying import StayingTexts, as_staying, names_of
 
 TEXTS = (
     "Tobias Harlow is a baker, said Harlow.",
@@ -24,7 +24,7 @@ def test_finds_the_texts_that_may_hold_a_run_by_its_rarest_word() -> None:
     assert texts.with_any([("school", "unheard")]) == []
     assert texts.with_any([("kind",), ("baker",)]) == [0, 2]
     assert texts.with_any([()]) == []
-    assert staying(texts) is texts
+    assert as_staying(texts) is texts
 
 
 def test_knows_names_and_what_is_no_name() -> None:
