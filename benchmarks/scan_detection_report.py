@@ -45,22 +45,30 @@ The screens were improved while these families and the honest passages of this s
 """
 
 KEPT = """
-`python benchmarks/scan_detection.py --sizes {sizes} --keep scan.json --again {again}`: measured in
-this run were the draws of {sizes_too} passages, the honest store and {again_too}; all else is of
-earlier runs over the same store. The screens have become quicker since, with findings that were
-compared one by one and are equal, so all numbers are those of the present screens.
+`python benchmarks/scan_detection.py --sizes {sizes} --keep scan.json --again {again}`:
+measured last were {last};
+all else is of earlier runs over the same store. The screens have become quicker since the draws of
+60, with findings that were compared one by one and are equal.{stale}
 """
+_NAMED = {
+    "engine": "the whole scan",
+    "campaigns": "the rest of a campaign",
+    "tracing": "the traceback",
+}
 
 
 def _kept(kept: dict[str, Any] | None) -> str:
     if kept is None:
         return ""
-    named = {"engine": "the whole scan", "campaigns": "the rest of a campaign", "tracing": "traces"}
+    sizes = " and ".join(map(str, kept["sizes"]))
+    old = [name for key, name in _NAMED.items() if key not in kept["again"]]
     return KEPT.format(
         sizes=" ".join(map(str, kept["sizes"])),
-        sizes_too=" and ".join(map(str, kept["sizes"])),
         again=" ".join(kept["again"]),
-        again_too=", ".join(named[name] for name in kept["again"]) or "nothing else",
+        last=", ".join([f"the draws of {sizes}", *(_NAMED[name] for name in kept["again"])]),
+        stale=f"\n**{' and '.join(old).capitalize()}: of an earlier state of the screens.**"
+        if old
+        else "",
     )
 
 
@@ -296,7 +304,9 @@ def _campaigns(rows: Sequence[Row]) -> str:
     ]
     return (
         "## The rest of a campaign\n\n`scan --like`: one or two passages of a campaign are "
-        "confirmed; found is what is at least 0.5 alike. Accused: passages per campaign.\n\n"
+        "confirmed; found is what is at least 0.5 alike. Accused: passages per campaign; the "
+        "honest among them lie on the topic, or come from a confirmed passage's source. With "
+        "constants chosen without the family or data set: [scan_like.md](scan_like.md).\n\n"
         + table(head, lines)
     )
 

@@ -6,6 +6,8 @@ its own, out of a store file on disk, so that its peak memory is its own.
 
     python benchmarks/scan_scale.py                      # all sizes, 40 minutes and 6 GB of disk
     python benchmarks/scan_scale.py --sizes 10000 30000  # some of them
+    python benchmarks/scan_scale.py --sizes 100000 --workers 1 --chroma 100000 --beside
+                                                          # these, beside what was measured before
 
 Those files are the cheapest store there can be. What a real one takes is measured beside it: the
 same passages in an embedded Chroma (`--chroma`).
@@ -161,15 +163,56 @@ def exponent(rows: Sequence[dict[str, object]], key: str) -> float:
     return float(np.polyfit(sizes, np.log([float(str(row[key])) for row in rows]), 1)[0])
 
 
-def table(rows: Sequence[dict[str, Any]], n_cores: int) -> str:
-    """The results as Markdown."""
+def page(rows: Sequence[dict[str, Any]], n_cores: int) -> str:
+    """The results as Markdown; what was measured last, beside the rest, comes first."""
+    last = [r for r in rows if r.get("beside")]
+    earlier = [r for r in rows if not r.get("beside")]
     lines = [
         "# How a scan grows",
         "",
         f"`python benchmarks/scan_scale.py` on {n_cores} cores; made-up passages, {DIM} numbers a "
-        f"vector; all {len(rows[0]['screens'])} screens. Seconds. Planted: passages of {N_GROUPS} "
-        "groups of five, found by near-duplicates; others: what it takes for groups besides.",
+        f"vector; all screens. Seconds. Planted: passages of {N_GROUPS} groups of five, found by "
+        "near-duplicates; others: what it takes for groups besides.",
         "",
+    ]
+    if last:
+        sizes = " ".join(sorted({str(r["n"]) for r in last}, key=int))
+        loads = [f"{r['load']:.1f}" for r in last]
+        lines += [
+            "## Now",
+            "",
+            f"`python benchmarks/scan_scale.py --sizes {sizes} --workers 1 --chroma {sizes} "
+            f"--beside`, {len(last[0]['screens'])} screens:",
+            "",
+            *table(last),
+            "",
+            *map(_by_screen, last[:1]),
+            "",
+            f"Load of the machine at the end: {' and '.join(loads)}; it was shared, and processor "
+            "time says more than seconds.",
+            "",
+            "## Before, all sizes",
+            "",
+            f"{len(earlier[0]['screens'])} screens, before they were made quicker:",
+            "",
+        ]
+    return "\n".join([*lines, *table(earlier), "", *_growth(earlier, n_cores)]) + "\n"
+
+
+def _by_screen(row: dict[str, Any]) -> str:
+    """What share of the screens' work each takes."""
+    total = sum(row["screens"].values())
+    shares = sorted(row["screens"].items(), key=lambda x: -x[1])
+    said = ", ".join(f"{name} {seconds / total:.0%}" for name, seconds in shares[:8])
+    return (
+        f"{row['store']}, {row['n']:,}, of the work of all screens: {said}. To token-soup every "
+        "one of the made-up texts is suspect, and none can be sieved out; of real text 1 % is."
+    )
+
+
+def table(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """One line a scan."""
+    lines = [
         "| store | passages | workers | bare read | read and keep | neighbours | screens | judge "
         "| all "
         "| all / bare read | processor | peak GB (a worker) | recall | planted found | others |",
@@ -186,7 +229,12 @@ def table(rows: Sequence[dict[str, Any]], n_cores: int) -> str:
             f"{r['planted_found']}/{r['planted']}", str(r["others_found"]),
         ]  # fmt: skip
         lines.append("| " + " | ".join(cells) + " |")
-    lines.append("")
+    return lines
+
+
+def _growth(rows: Sequence[dict[str, Any]], n_cores: int) -> list[str]:
+    """How time grows with the size, and shrinks with processes."""
+    lines = []
     files = [r for r in rows if r["store"] == "files"]
     for workers in sorted({r["workers"] for r in files}):
         own = [r for r in files if r["workers"] == workers]
@@ -212,7 +260,7 @@ def table(rows: Sequence[dict[str, Any]], n_cores: int) -> str:
         f"- Load of the machine at the end of a run: {min(loads):.1f} to {max(loads):.1f}; above "
         f"{n_cores} it was shared with other work, and processor time says more than seconds."
     )
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def main() -> None:
@@ -222,6 +270,7 @@ def main() -> None:
     parser.add_argument("--chroma", type=int, nargs="*", default=[10_000, 100_000])
     parser.add_argument("--kind", default="files", help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--beside", action="store_true", help="keep what was measured before")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.measure is not None:
@@ -245,8 +294,11 @@ def main() -> None:
                 print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
     rows.sort(key=lambda r: (r["store"] != "files", r["workers"], r["n"]))
     given.out.mkdir(parents=True, exist_ok=True)
+    if given.beside:
+        earlier = json.loads((given.out / "scan_scale.json").read_text(encoding="utf-8"))
+        rows = [{**r, "beside": True} for r in rows] + [r for r in earlier if not r.get("beside")]
     (given.out / "scan_scale.json").write_text(json.dumps(rows, indent=1) + "\n")
-    (given.out / "scan_scale.md").write_text(table(rows, os.cpu_count() or 1))
+    (given.out / "scan_scale.md").write_text(page(rows, os.cpu_count() or 1))
 
 
 if __name__ == "__main__":
