@@ -67,6 +67,9 @@ def main() -> int:
         found |= _all(given, models, others, done, files, (n_each, per_family))
         if given.only and raw.exists():  # what another run wrote meanwhile stays
             found = json.loads(raw.read_text()) | {p: found[p] for p in others if p in found}
+        if "scale" in others:
+            command = " ".join(["python benchmarks/unlearning.py", *sys.argv[1:]])
+            found["scale"]["note"] = f"`{command}` at commit {_commit()}."
     from unlearning_measure import put_together
 
     asked = {name: model for name in done if (model := put_together(done[name])) is not None}
