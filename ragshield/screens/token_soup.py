@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from functools import cache
@@ -158,9 +157,7 @@ class TokenSoup:
         usual = len(snapshot) >= _MIN_STORE and share > self.habit
         rare = self.habit / share if usual else 1.0
         # A menu or a list of names that stands on many pages was not optimised for one.
-        phrases = [_phrases(suspect.quote) for suspect in suspects]
-        counts = Counter(phrase for own in phrases for phrase in own)
-        n_same = [max((counts[phrase] for phrase in own), default=1) for own in phrases]
+        n_same = _n_same([suspect.quote for suspect in suspects])
         found = (
             self._finding(suspect, rare * _of_many(n), share)
             for suspect, n in zip(suspects, n_same, strict=True)
@@ -191,6 +188,21 @@ class TokenSoup:
 def _phrases(quote: str) -> set[tuple[str, ...]]:
     words = quote.split()
     return {tuple(words[i : i + _PHRASE]) for i in range(len(words) - _PHRASE + 1)}
+
+
+def _n_same(quotes: Sequence[str]) -> list[int]:
+    """For each quote, how many hold the phrase of it that most hold; 1 where it holds none.
+
+    Phrases are counted by their hashes: of a store that is all soup there are millions.
+    """
+    own = [np.array([hash(x) for x in _phrases(quote)], dtype=np.int64) for quote in quotes]
+    lengths = np.array([len(hashes) for hashes in own], dtype=np.intp)
+    most = np.ones(len(quotes), dtype=np.int64)
+    if lengths.any():
+        _, which, counts = np.unique(np.concatenate(own), return_inverse=True, return_counts=True)
+        starts = (np.cumsum(lengths) - lengths)[lengths > 0]
+        most[lengths > 0] = np.maximum.reduceat(counts[which.ravel()], starts)
+    return [int(n) for n in most]
 
 
 def _of_many(n_same: int) -> float:
