@@ -236,10 +236,18 @@ def _sample_item(text: str) -> Item:
     """A text to forget: its beginning asks for the rest."""
     words = text.split()
     n = min(_OPENING_WORDS, len(words) // 2)
+    # Cut before its first name or number it would ask for any text at all, and measure nothing.
+    first = next((i for i, word in enumerate(words) if i and _tells_apart(word)), 0)
+    if first < len(words) * 3 // 4:
+        n = max(n, first + 1)
     opening, rest = " ".join(words[:n]), " ".join(words[n:])
     forms = templates("questions")["sample"]
     asked = tuple(filled(form, opening=opening) for form in forms)
     return Item("text", rest, asked, f"{opening} {BLANK}", text)
+
+
+def _tells_apart(word: str) -> bool:
+    return any(c.isdigit() for c in word) or word.lstrip("\"'([")[:1].isupper()
 
 
 def _values_by_attribute(targets: Sequence[ForgetTarget]) -> dict[str, list[str]]:

@@ -126,6 +126,7 @@ def build(
         secret=None if before is None else before.secret,
         benign=() if benign is None else _texts(benign),
         budget=budget,
+        beside=before,
     )
     if before is not None:
         keys = joined(before, keys)
