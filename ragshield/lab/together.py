@@ -123,10 +123,10 @@ def joined(n: int, part: Callable[[int, int, Path], None]) -> Iterator[Together]
             context.Process(target=part, args=(rank, n, meeting), daemon=True)
             for rank in range(1, n)
         ]
-        for other in others:
-            other.start()
         together: Together | None = None
         try:
+            for other in others:
+                other.start()
             _await(others, meeting)
             together = Together(0, n, meeting)
             yield together
@@ -140,6 +140,7 @@ def joined(n: int, part: Callable[[int, int, Path], None]) -> Iterator[Together]
             raise _ended(ended) from error
         finally:
             for other in others:
-                other.kill()
+                if other.pid is not None:
+                    other.kill()
             if together is not None:
                 together.leave()

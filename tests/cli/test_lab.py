@@ -30,7 +30,8 @@ def test_training_and_measuring_from_the_command_line(
     small: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "run"
-    assert run(["lab", "train", str(folder), "--steps", "2", "--twin-steps", "1"]) == 0
+    steps = ["--steps", "2", "--twin-steps", "1", "--threads", "1"]
+    assert run(["lab", "train", str(folder), *steps]) == 0
     assert "ragshield lab evaluate" in capsys.readouterr().out
     assert run(["lab", "evaluate", str(folder), "--n", "3", "--json"]) == 0
     card = json.loads(capsys.readouterr().out)
