@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -54,6 +53,7 @@ def train(
     """
     from ragshield.lab.recipe import Recipe
     from ragshield.lab.running import train as run
+    from ragshield.scanning.engines import n_cores
 
     recipe = Recipe(seed=seed, n_steps=steps, n_twin_steps=twin_steps)
 
@@ -63,7 +63,7 @@ def train(
             f"loss {at.loss:.3f}, {at.tokens_per_s:,.0f} tokens/s"
         )
 
-    n = threads or _cores()
+    n = threads or n_cores()
     run(folder, recipe, hours=hours, device=device, threads=n, on_report=report)
     out.print(f"Done. Measure with: ragshield lab evaluate {folder}", markup=False, soft_wrap=True)
 
@@ -91,13 +91,14 @@ def evaluate(
     from ragshield.lab.facts import Cast
     from ragshield.lab.running import OBEDIENT, RECIPE, TWIN
     from ragshield.readers.lab import LabReader, folder_of
+    from ragshield.scanning.engines import n_cores
 
     place = folder_of("").parent if folder is None else folder
     if not (place / OBEDIENT).is_dir():
         raise UsageError(f"{place} holds no run: there is no folder {OBEDIENT} in it")
     recipe = place / RECIPE
     world = json.loads(recipe.read_text("utf-8"))["seed"] if recipe.is_file() else 0
-    n_threads = threads or _cores()
+    n_threads = threads or n_cores()
     with err.status("Asking"):
         cast = Cast.of(world)
         obedient = LabReader(str(place / OBEDIENT), n_threads=n_threads)
@@ -114,12 +115,6 @@ def evaluate(
     _show(data)
     if folder is not None:
         out.print(f"\nWritten: {folder / CARD_MD}", markup=False, soft_wrap=True)
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # which knows of limits set from outside
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _show(data: dict[str, Any]) -> None:

@@ -80,7 +80,7 @@ class Processes:
     name: ClassVar[str] = "processes"
 
     def __init__(self, n_workers: int | None = None) -> None:
-        self.n_workers = n_workers or _n_cores()
+        self.n_workers = n_workers or n_cores()
         self._pool: ProcessPoolExecutor | None = None
 
     def map(self, function: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[Any]:
@@ -134,7 +134,7 @@ class Dask:
         self._cluster: Any = None
         if address is None:
             self._cluster = distributed.LocalCluster(
-                n_workers=n_workers or _n_cores(),
+                n_workers=n_workers or n_cores(),
                 threads_per_worker=1,
                 processes=True,
                 dashboard_address=None,
@@ -188,7 +188,8 @@ def open_engine(engine: EngineName | Engine, workers: int | None, n_passages: in
     return Serial()
 
 
-def _n_cores() -> int:
+def n_cores() -> int:
+    """CPU cores that this process may use, limits set from outside included."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
