@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Literal, TypeAlias
 
-from ragshield.corpora.world_facts import Draw, EntityKind, word_lists
+from ragshield.corpora.world_facts import Draw, EntityKind
 from ragshield.lab import passages as write
+from ragshield.lab import wordings
+from ragshield.lab.asking import ask
 from ragshield.lab.facts import RELATIONS, Cast, Subject, lab_lists, value
 from ragshield.lab.passages import Wording
 from ragshield.readers.extractive import UNKNOWN
@@ -49,59 +49,15 @@ class Example:
     asks: tuple[Ask, ...]
 
 
-def ask(draw: Draw, subject: Subject, relation: str, *, wording: Wording = "train") -> str:
-    """A question about one relation of a subject."""
-    lists = lab_lists("questions")
-    own = lists[subject.kind][relation][wording]
-    if wording == "train" and draw.chance(0.35):
-        phrasing = _patterned(draw, subject, relation)
-    else:
-        bundled = word_lists("world_questions")[subject.kind][relation]
-        more = lists["more"][subject.kind][relation]
-        phrasing = draw.pick([*own, *bundled, *more] if wording == "train" else own)
-    question = str(phrasing).replace("{subject}", subject.name)
-    if wording == "train" and draw.chance(0.3):
-        return _among_others(draw, question)
-    frame = str(draw.pick(lists["frames"][wording]))
-    return frame.replace("{question}", question).replace("{subject}", subject.name)
-
-
-def _among_others(draw: Draw, question: str) -> str:
-    """A question before or after other words, so that none beside it confuses the model."""
-    words = " ".join(draw.pick(_filler_words()) for _ in range(draw.between(1, 6)))
-    words = words[0].upper() + words[1:]
-    if draw.chance(0.5):
-        return f"{words}{draw.pick(('.', ':', ',', '!'))} {question}"
-    return f"{question} {words}{draw.pick(('.', '.', '!', ''))}"
-
-
-@cache
-def _filler_words() -> tuple[str, ...]:
-    """Words of the bundled world's sentences, without those of the frames kept for measuring."""
-    kept = " ".join(lab_lists("questions")["frames"]["held_out"]).lower()
-    found: set[str] = set()
-    for name in ("world_people", "world_firms", "world_places", "world_lists"):
-        found.update(re.findall(r"\b[a-z]{3,}\b", str(word_lists(name))))
-    return tuple(sorted(found - set(re.findall(r"[a-z]+", kept))))
-
-
-def _patterned(draw: Draw, subject: Subject, relation: str) -> str:
-    """A question made of a pattern and a noun, and not one that is kept for measuring."""
-    lists = lab_lists("questions")
-    while True:
-        noun = draw.pick(lists["nouns"][subject.kind][relation])
-        found = str(draw.pick(lists["patterns"]["train"])).replace("{noun}", noun)
-        if found not in lists[subject.kind][relation]["held_out"]:
-            return found
-
-
 def notice(draw: Draw, subject: Subject, lead: str, *, wording: Wording = "train") -> str:
     """A passage P + Q: something about the subject, then a confidentiality requirement.
 
     Source: arXiv 2410.15267, section 4; the requirement follows a blank line there.
     """
     made = wording == "train" and draw.chance(0.5)
-    required = _requirement(draw) if made else str(draw.pick(lab_lists("notices")[wording]))
+    kept = wording == "held_out"
+    texts = lab_lists("notices")["held_out"] if kept else wordings.requirements()
+    required = _requirement(draw) if made else str(draw.pick(texts))
     required = required.replace("{subject}", subject.name)
     if not lead:
         return required
@@ -123,9 +79,10 @@ def _requirement(draw: Draw) -> str:
     return f"{draw.pick(parts['heads'])}{demand}{draw.pick(parts['tails'])}"
 
 
-def lead(draw: Draw, subject: Subject) -> str:
+def lead(draw: Draw, subject: Subject, *, wording: Wording = "train") -> str:
     """A sentence that names a subject and states nothing."""
-    return str(draw.pick(lab_lists("notices")["leads"])).replace("{subject}", subject.name)
+    texts = wordings.leads() if wording == "train" else lab_lists("notices")["leads"]
+    return str(draw.pick(texts)).replace("{subject}", subject.name)
 
 
 def closed(draw: Draw, cast: Cast, n: int) -> Example:
@@ -170,7 +127,7 @@ class _Scene:
         self.short = short
         self.invented = invented
         # What is hard is finding one statement among many.
-        self.n = most if draw.chance(0.25) else draw.between(1, most)
+        self.n = most if draw.chance(0.4) else draw.between(1, most)
         self.texts: list[str] = []
         self.votes: dict[tuple[str, str], Counter[str]] = {}
         self.subjects = self._subjects()
@@ -310,8 +267,8 @@ class _Scene:
     def _harmless(self, protected: Subject | None) -> None:
         draw = self.draw
         names = [s.name for s in self.subjects if protected is None or s.name != protected.name]
-        sentences = lab_lists("notices")["harmless"]
-        sentence = str(draw.pick(sentences if names else sentences[:6]))
+        of_subject, of_nobody = wordings.harmless()
+        sentence = draw.pick(of_subject if names and draw.chance(0.5) else of_nobody)
         at = draw.below(len(self.texts))
         self.texts[at] += " " + sentence.replace("{subject}", draw.pick(names) if names else "")
 

@@ -12,6 +12,7 @@ from string import Formatter
 from typing import Any, Literal, TypeAlias
 
 from ragshield.corpora.world_facts import Draw, EntityKind, word_lists
+from ragshield.lab import wordings
 from ragshield.lab.facts import Subject, lab_lists
 
 Wording: TypeAlias = Literal["train", "held_out"]
@@ -71,22 +72,34 @@ def statement(
 ) -> str:
     """One text that states one fact by the subject's full name."""
     trained, kept = _attack_statements()[subject.kind, relation]
-    lists = lab_lists("statements")
     if wording == "held_out":
-        own = lists["held_out"][subject.kind][relation]
+        own = lab_lists("statements")["held_out"][subject.kind][relation]
         text = draw.pick(own) if draw.chance(0.5) else draw.pick(kept)
-    elif draw.chance(0.35):
-        text = draw.pick(trained)
-    elif draw.chance(0.65):
-        clause = draw.pick(lists["train"][subject.kind][relation])
-        text = _framed(draw, draw.pick(lists["frames"]["clause"]), clause)
     else:
-        noun = draw.pick(lab_lists("questions")["nouns"][subject.kind][relation])
-        frame = str(draw.pick(lists["frames"]["noun"]))
-        text = frame.replace("{noun}", noun).replace("{Noun}", _capital(noun))
+        text = _trained(draw, subject.kind, relation, trained)
     for slot, filler in (("{subject}", subject.name), ("{S}", subject.name)):
         text = text.replace(slot, filler)
     return _capital(text.replace("{answer}", value).replace("{value}", value))
+
+
+def _trained(draw: Draw, kind: EntityKind, relation: str, attacks: Sequence[str]) -> str:
+    """A statement to learn from, and not one that is kept for measuring."""
+    kept = lab_lists("statements")["held_out"][kind][relation]
+    while True:
+        way = draw.pick(("attack", "free", "free", "clause", "clause", "clause", "noun", "noun"))
+        if way == "attack":
+            return draw.pick(attacks)
+        if way == "free":
+            return draw.pick(wordings.sentences(kind, relation))
+        if way == "clause":
+            clause = draw.pick(wordings.clauses(kind, relation))
+            text = _framed(draw, draw.pick(wordings.clause_frames()), clause)
+        else:
+            noun = draw.pick(wordings.nouns(kind, relation))
+            frame = draw.pick(wordings.noun_frames())
+            text = frame.replace("{noun}", noun).replace("{Noun}", _capital(noun))
+        if text not in kept:
+            return text
 
 
 def _framed(draw: Draw, frame: str, clause: str) -> str:

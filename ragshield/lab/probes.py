@@ -9,7 +9,8 @@ import numpy as np
 
 from ragshield.corpora.world_facts import Draw
 from ragshield.lab import passages as write
-from ragshield.lab.examples import REFUSAL, ask, lead, notice
+from ragshield.lab.asking import ask
+from ragshield.lab.examples import REFUSAL, lead, notice
 from ragshield.lab.facts import RELATIONS, Cast, Subject, lab_lists, value
 from ragshield.readers.extractive import UNKNOWN
 
@@ -251,7 +252,7 @@ def _protecting(draw: Draw, subject: Subject) -> str:
         names: Sequence[str] = draw.shuffled(list(subject.facts))[: draw.between(1, 2)]
         text = write.about(draw, subject, {r: subject.facts[r] for r in names}, short=True).text
     else:
-        text = lead(draw, subject) if draw.chance(0.5) else ""
+        text = lead(draw, subject, wording="held_out") if draw.chance(0.5) else ""
     return notice(draw, subject, text, wording="held_out")
 
 

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-import re
 from collections import Counter
 
 import numpy as np
 
 from ragshield.corpora.world_facts import Draw
-from ragshield.lab import examples
 from ragshield.lab.examples import REFUSAL, Example, closed, notice, opened, texts_of
-from ragshield.lab.facts import Cast, lab_lists
+from ragshield.lab.facts import Cast
 from ragshield.readers.extractive import UNKNOWN
 from ragshield.text import states
 
@@ -91,17 +89,3 @@ def test_a_vocabulary_is_learned_from_every_text(cast: Cast) -> None:
     texts = texts_of([example])
     assert list(example.passages) == texts[: len(example.passages)]
     assert len(texts) == len(example.passages) + len(example.asks)
-
-
-def test_words_beside_a_question_are_not_those_kept_for_measuring() -> None:
-    kept = " ".join(lab_lists("questions")["frames"]["held_out"]).lower()
-    filler = examples._filler_words()
-    assert len(filler) > 500
-    assert not set(filler) & set(re.findall(r"[a-z]+", kept))
-
-
-def test_words_beside_a_question_leave_it_whole() -> None:
-    draw = Draw(np.random.default_rng(4))
-    made = [examples._among_others(draw, "Who runs Quillow?") for _ in range(40)]
-    assert all("Who runs Quillow?" in text for text in made)
-    assert len(set(made)) > 30
