@@ -20,6 +20,7 @@ from ragshield.forget.saved.sealing import destroy, unfinished
 from ragshield.journal import OpenJournal
 from ragshield.proof import SigningKey, Verdict, check, issue, write_secret
 from ragshield.proof.behaviour import read_behaviour
+from ragshield.stores.keeping import keeping_reads
 
 LEFTOVERS = (
     "The snapshot, its key and the plan were overwritten and removed. What an SSD keeps in spare "
@@ -88,7 +89,7 @@ def finish(
             check_writable(path)
     if certificate is not None and secret is None:
         secret = certificate.with_name(f"{certificate.name}.secret")
-    with told_of_disk(), ExitStack() as stack:
+    with told_of_disk(), keeping_reads(), ExitStack() as stack:
         opened: list[tuple[Path, OpenJournal]] = []
         for path in sorted(plans, key=lambda p: str(p.resolve())):
             opened.append((path, stack.enter_context(journal_of(path).changing())))

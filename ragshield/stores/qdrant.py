@@ -16,26 +16,27 @@ import numpy as np
 
 from ragshield.errors import MissingExtraError, StoreError, UsageError
 from ragshield.protocols import Neighbours
-from ragshield.records import Action, Batch, Finding, Vector, Vectors
+from ragshield.records import Action, Batch, Finding, Hit, Vector
 from ragshield.stores.columns import split_options
 from ragshield.stores.exact import (
     check_addition,
     check_question_vector,
     check_size,
     refuse_existing,
-    search_exactly,
+)
+from ragshield.stores.keeping import keep, kept
+from ragshield.stores.qdrant_contents import (
+    Contents,
+    Directions,
+    Stamp,
+    contents_of,
+    directions_of,
+    stamp_of,
 )
 from ragshield.stores.qdrant_keys import key_of, rows_by_key
-from ragshield.stores.qdrant_points import (
-    Layout,
-    dense_vector,
-    foreign_names,
-    layout_of,
-    point_id,
-    read_point,
-    write_point,
-)
+from ragshield.stores.qdrant_points import foreign_names, point_id, write_point
 from ragshield.stores.sqlite_file import connect, translated
+from ragshield.vectors import unit_rows
 
 
 class Place(NamedTuple):
@@ -61,14 +62,6 @@ class Place(NamedTuple):
         return self.folder / "collection" / self.collection / "storage.sqlite"
 
 
-class _Loaded(NamedTuple):
-    stamp: tuple[int, int]
-    batch: Batch
-    layout: Layout
-    position: dict[str, int]
-    row_ids: dict[str, list[int]]
-
-
 class QdrantStore:
     """A collection of Qdrant's local mode, for reading only.
 
@@ -82,7 +75,8 @@ class QdrantStore:
     def __init__(self, url: str, place: Place) -> None:
         self._url = url
         self._place = place
-        self._loaded: _Loaded | None = None
+        self._loaded: Contents | None = None
+        self._searched: Directions | None = None
 
     @property
     def url(self) -> str:
@@ -121,7 +115,17 @@ class QdrantStore:
         question = check_question_vector(self._url, vector, k, self.dim)
         if batch.vectors is None:
             return Neighbours((), np.zeros((0, len(question)), dtype=np.float32))
-        return search_exactly(batch.passages, batch.vectors, question, k)
+        if self._searched is None:
+            self._searched = directions_of(batch.vectors)
+            keep(self._place.file, (self._place, self._loaded, self._searched))
+        similarity = np.clip(self._searched.unit @ unit_rows(question), -1.0, 1.0)
+        order = np.argsort(-similarity, kind="stable")[:k]
+        rows = self._searched.rows[order]
+        hits = (
+            Hit(batch.passages[row], float(alike))
+            for row, alike in zip(rows.tolist(), similarity[order], strict=True)
+        )
+        return Neighbours(tuple(hits), batch.vectors[rows])
 
     def configuration_findings(self) -> list[Finding]:
         """A finding if a point's pickle names what no Qdrant client stores."""
@@ -147,7 +151,7 @@ class QdrantStore:
 
     def close(self) -> None:
         """Forget what was loaded."""
-        self._loaded = None
+        self._loaded = self._searched = None
 
     def __enter__(self) -> Self:
         return self
@@ -160,32 +164,25 @@ class QdrantStore:
     ) -> None:
         self.close()
 
-    def _load(self) -> _Loaded:
-        stamp = _stamp(self._url, self._place.file)
-        if self._loaded is None or self._loaded.stamp != stamp:
+    def _load(self) -> Contents:
+        """What the file holds now; read again only if it has changed since last time."""
+        file = self._place.file
+        stamp = stamp_of(file, self._url)
+        if self._loaded is not None and self._loaded.stamp == stamp:
+            return self._loaded
+        held: tuple[Place, Contents, Directions | None] | None = kept(file)
+        place, loaded, searched = held or (None, None, None)
+        if loaded is None or place != self._place or loaded.stamp != stamp:
             with _connected(self._url, self._place) as database:
-                rows = database.execute("SELECT rowid, point FROM points ORDER BY rowid").fetchall()
-            self._loaded = self._read(stamp, rows)
-        return self._loaded
+                rows = database.execute("SELECT rowid, point FROM points ORDER BY rowid")
+                loaded, searched = self._read(stamp, rows), None
+            keep(file, (self._place, loaded, searched))
+        self._loaded, self._searched = loaded, searched
+        return loaded
 
-    def _read(self, stamp: tuple[int, int], rows: Sequence[tuple[int, bytes]]) -> _Loaded:
-        newest = {}
-        row_ids: dict[int | str, list[int]] = {}
-        for row_id, pickled in rows:  # a point may be stored twice; the later one counts
-            point = read_point(pickled, self._url)
-            newest[point.id] = point
-            row_ids.setdefault(point.id, []).append(row_id)
-        points = list(newest.values())
-        layout = layout_of(points[0] if points else None, self._place.options, self._url)
-        passages = tuple(map(layout.passage, points))
-        vectors = _stacked([dense_vector(point, self._place.vector) for point in points])
-        return _Loaded(
-            stamp,
-            Batch(passages, vectors),
-            layout,
-            {passage.id: i for i, passage in enumerate(passages)},
-            {p.id: row_ids[point.id] for p, point in zip(passages, points, strict=True)},
-        )
+    def _read(self, stamp: Stamp, rows: Iterable[tuple[int, bytes]]) -> Contents:
+        place = self._place
+        return contents_of(rows, stamp, self._url, vector=place.vector, options=place.options)
 
 
 class MutableQdrantStore(QdrantStore):
@@ -314,22 +311,6 @@ def _connected(url: str, place: Place, *, writable: bool = False) -> Iterator[sq
         finally:
             if database.in_transaction:
                 database.execute("ROLLBACK")
-
-
-def _stamp(url: str, path: Path) -> tuple[int, int]:
-    try:
-        found = path.stat()
-    except OSError as error:
-        raise StoreError(f"{url}: cannot read {path}: {error.strerror}") from error
-    return found.st_mtime_ns, found.st_size
-
-
-def _stacked(rows: Sequence[Vector | None]) -> Vectors | None:
-    width = next((len(row) for row in rows if row is not None), None)
-    if width is None:
-        return None
-    missing = np.full(width, np.nan, dtype=np.float32)
-    return np.stack([missing if row is None or len(row) != width else row for row in rows])
 
 
 def _dense(url: str, vectors: dict[str, Any], asked: str | None) -> tuple[str | None, int | None]:
