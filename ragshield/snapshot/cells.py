@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ragshield.records import Vectors
 from ragshield.snapshot.disk import DiskSnapshot
+from ragshield.snapshot.select import candidates
 from ragshield.vectors import unit_rows
 
 PROBES = 32
@@ -30,6 +31,8 @@ _CELLS_PER_ROOT = 4
 
 _FEW_CENTRES = 512
 _GROUPS_LOOKED_INTO = 24
+_ROWS_AT_A_TIME = 2048
+_NOT_ASKED = np.float32(-2)
 _SAMPLED_PER_CELL = 24
 _ROUNDS = 8
 _LARGE = 8
@@ -102,24 +105,42 @@ def nearest_centres(unit: Vectors, centre: Vectors, n: int) -> NDArray[np.int32]
     Of many centres only those in the groups nearest to a row are looked at. Centres that
     follow one another lie close together, so that groups are cut by number.
     """
-    m, k = len(unit), len(centre)
+    k = len(centre)
     size = k if k <= _FEW_CENTRES else round(k**0.5)
     starts = np.arange(0, k, size)
     groups = unit_rows(np.add.reduceat(centre, starts, axis=0))
+    found = [
+        _nearest_of(unit[at : at + _ROWS_AT_A_TIME], centre, starts, groups, min(n, k))
+        for at in range(0, len(unit), _ROWS_AT_A_TIME)
+    ]
+    return np.concatenate(found) if found else np.empty((0, min(n, k)), dtype=np.int32)
+
+
+def _nearest_of(
+    unit: Vectors, centre: Vectors, starts: NDArray[np.intp], groups: Vectors, n: int
+) -> NDArray[np.int32]:
+    m, k = len(unit), len(centre)
+    sizes = np.diff([*starts.tolist(), k])
     n_groups = min(len(groups), _GROUPS_LOOKED_INTO)
-    nearest = np.argpartition(-(unit @ groups.T), n_groups - 1, axis=1)[:, :n_groups]
-    similarity = np.full((m, n_groups, size), -2, dtype=np.float32)
-    for group, start in enumerate(starts.tolist()):
-        row, turn = np.nonzero(nearest == group)
-        part = centre[start : start + size]
-        similarity[row, turn, : len(part)] = unit[row] @ part.T
-    similarity = similarity.reshape(m, -1)
-    n = min(n, k)
-    found = np.argpartition(-similarity, n - 1, axis=1)[:, :n]
-    order = np.argsort(-np.take_along_axis(similarity, found, axis=1), axis=1, kind="stable")
-    found = np.take_along_axis(found, order, axis=1)
-    number = np.take_along_axis(nearest, found // size, axis=1) * size + found % size
-    return number.astype(np.int32)
+    near = np.argpartition(-(unit @ groups.T), n_groups - 1, axis=1)[:, :n_groups]
+    looked_into = np.zeros((m, len(groups)), dtype=bool)
+    np.put_along_axis(looked_into, near, True, axis=1)
+    if 2 * n_groups > len(groups):
+        # Most groups are looked into: one product of all is quicker than many of some.
+        similarity = unit @ centre.T
+        similarity[~np.repeat(looked_into, sizes, axis=1)] = _NOT_ASKED
+    else:
+        similarity = np.full((m, k), _NOT_ASKED, dtype=np.float32)
+        for group, (start, own) in enumerate(zip(starts.tolist(), sizes.tolist(), strict=True)):
+            rows = np.flatnonzero(looked_into[:, group])
+            similarity[rows, start : start + own] = unit[rows] @ centre[start : start + own].T
+    row, column = candidates(similarity, np.full(m, _NOT_ASKED, dtype=np.float32), n)
+    order = np.lexsort((-similarity[row, column], row))
+    row, column = row[order], column[order]
+    place = np.arange(len(row)) - np.searchsorted(row, np.arange(m))[row]
+    found = np.empty((m, n), dtype=np.int32)
+    found[row[place < n], place[place < n]] = column[place < n]
+    return found
 
 
 def laid_out(usable: NDArray[np.intp], probes: NDArray[np.int32], n_cells: int) -> Cells:

@@ -221,7 +221,8 @@ def _mapped(folder: Path, name: str, dtype: Any, shape: tuple[int, ...]) -> NDAr
     if not (size := int(np.prod(shape)) * np.dtype(dtype).itemsize):
         return np.zeros(shape, dtype=dtype)
     _check_size(folder, name, size)
-    return np.memmap(folder / name, dtype=dtype, mode="r", shape=shape)
+    # As a plain array: a memmap asks about its file again at every look into it.
+    return np.asarray(np.memmap(folder / name, dtype=dtype, mode="r", shape=shape))
 
 
 def _check_size(folder: Path, name: str, size: int) -> None:

@@ -55,20 +55,17 @@ def encoded(passages: Sequence[Passage], vectors: Vectors | None, start: int) ->
         vectors: (n, dim) as stored, or None.
         start: where the first line will begin in its file.
     """
+    lines = [_line(passage) for passage in passages]
+    digests = [hashlib.blake2b(line, digest_size=16) for line in lines]
+    if vectors is not None:
+        for digest, vector in zip(digests, np.ascontiguousarray(vectors), strict=True):
+            digest.update(vector)
     rows = np.zeros(len(passages), dtype=ROW)
-    lines = []
-    end = start
-    for i, passage in enumerate(passages):
-        line = _line(passage)
-        lines.append(line)
-        end += len(line)
-        content = hashlib.blake2b(line, digest_size=16)
-        if vectors is not None:
-            content.update(vectors[i].tobytes())
-        rows[i] = (end, key_of(passage.id), content.digest(), 0, b"")
-        if not passage.text.strip():
-            rows["flags"][i] |= NO_TEXT
-    rows["flags"] |= vector_flags(vectors, len(passages))
+    rows["end"] = start + np.cumsum([len(line) for line in lines], dtype=np.uint64)
+    rows["key"] = [key_of(passage.id) for passage in passages]
+    rows["digest"] = np.frombuffer(b"".join(d.digest() for d in digests), dtype="V16")
+    rows["flags"] = vector_flags(vectors, len(passages))
+    rows["flags"][[not passage.text.strip() for passage in passages]] |= NO_TEXT
     return Encoded(b"".join(lines), rows)
 
 
@@ -77,6 +74,9 @@ def vector_flags(vectors: Vectors | None, n: int) -> NDArray[np.uint8]:
     if vectors is None:
         return np.full(n, NO_VECTOR, dtype=np.uint8)
     flags = np.zeros(n, dtype=np.uint8)
+    peak = _peaks(vectors)
+    if np.isfinite(peak).all() and peak.all():
+        return flags
     flags[~np.isfinite(vectors).all(axis=1)] |= NOT_FINITE
     flags[~vectors.any(axis=1)] |= ALL_ZEROS
     flags[np.isnan(vectors).all(axis=1)] |= NO_VECTOR
@@ -86,12 +86,21 @@ def vector_flags(vectors: Vectors | None, n: int) -> NDArray[np.uint8]:
 def usable_unit(vectors: Vectors) -> Vectors:
     """Rows at length 1, zeros where a row is NaN, infinite or all zeros."""
     given = np.asarray(vectors, dtype=np.float32)
-    peak = np.abs(given).max(axis=1, initial=0.0)
+    peak = _peaks(given)
     good = np.isfinite(peak) & (peak > 0)
-    unit = np.zeros_like(given)
     # By the peak first: the square of 1e30 is no float32.
+    if good.all():
+        return unit_rows(given / peak[:, None])
+    unit = np.zeros_like(given)
     unit[good] = unit_rows(given[good] / peak[good, None])
     return unit
+
+
+def _peaks(vectors: NDArray[np.floating]) -> NDArray[np.floating]:
+    """The largest absolute value of each row, NaN where it holds one: (n,)."""
+    highest, lowest = vectors.max(axis=1, initial=0.0), vectors.min(axis=1, initial=0.0)
+    peaks: NDArray[np.floating] = np.maximum(highest, -lowest)
+    return peaks
 
 
 def key_of(passage_id: str) -> int:
@@ -146,10 +155,17 @@ def damaged(folder: Path, what: str) -> InputError:
 
 
 def _line(passage: Passage) -> bytes:
-    value = [passage.id, passage.text, passage.source, dict(passage.meta)]
-    line = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_plain)
+    name, text, source = passage.id, passage.text, passage.source
+    if not passage.meta and type(name) is type(text) is type(source) is str:
+        line = f"[{_string(name)},{_string(text)},{_string(source)},{{}}]"
+    else:
+        line = _JSON.encode([name, text, source, dict(passage.meta)])
     return line.encode("utf-8", "surrogatepass") + b"\n"
 
 
 def _plain(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)
+
+
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_plain)
+_string = json.encoder.encode_basestring

@@ -19,7 +19,7 @@ from ragshield.protocols import Nearest
 from ragshield.snapshot import cells as inverted
 from ragshield.snapshot.disk import DiskSnapshot, read_block
 from ragshield.snapshot.layout import UNUSABLE
-from ragshield.snapshot.select import best, merged, nothing_found, offer
+from ragshield.snapshot.select import best, compared, merged, nothing_found
 
 EXACT_UP_TO = 25_000
 """Rows with a usable vector up to which every pair is compared."""
@@ -41,7 +41,7 @@ _ASSIGNED_ROWS = 8192
 _CELLS_PER_BLOCK = 4
 """Cells, side by side in space and on disk, that are compared with as one."""
 
-_CELLS_PER_TASK = 16
+_CELLS_PER_TASK = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +238,7 @@ def _search_cells(snapshot: DiskSnapshot, n_probes: int, numbers: range) -> Near
                 held = range(int(cells.starts[first]), int(cells.starts[last]))
                 offered = read_block(folder / "cells.f32", held, dim)
                 least = found.similarity[at, -1]
-                new = offer(
+                new = compared(
                     unit[at], own[at], offered, np.arange(held.start, held.stop), least, depth
                 )
                 offers.append(new._replace(row=at[new.row]))

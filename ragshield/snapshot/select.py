@@ -76,22 +76,35 @@ def offer(
     depth: int,
 ) -> Candidates:
     """What of the offered rows may be among the `depth` nearest; see `best`."""
-    usable = np.flatnonzero(asked.any(axis=1))
-    gone = ~offered.any(axis=1)
+    asking = np.flatnonzero(asked.any(axis=1))
+    there = np.flatnonzero(offered.any(axis=1))
+    if len(there) < len(offered):
+        offered, offered_ids = offered[there], offered_ids[there]
+    found = compared(asked[asking], asked_ids[asking], offered, offered_ids, least[asking], depth)
+    return found._replace(row=asking[found.row])
+
+
+def compared(
+    asked: Vectors,
+    asked_ids: NDArray[np.integer],
+    offered: Vectors,
+    offered_ids: NDArray[np.integer],
+    least: NDArray[np.float32],
+    depth: int,
+) -> Candidates:
+    """As `offer`, of rows none of which is all zeros."""
     step = max(1, _BLOCK_CELLS // max(len(offered), 1))
     parts = []
-    for start in range(0, len(usable), step):
-        here = usable[start : start + step]
+    for start in range(0, len(asked), step):
+        here = slice(start, start + step)
         similarity = asked[here] @ offered.T
         at = np.searchsorted(offered_ids, asked_ids[here])
         inside = np.flatnonzero(at < len(offered_ids))
-        own = inside[offered_ids[at[inside]] == asked_ids[here[inside]]]
+        own = inside[offered_ids[at[inside]] == asked_ids[here][inside]]
         similarity[own, at[own]] = _NEVER
-        if gone.any():
-            similarity[:, gone] = _NEVER
         row, column = candidates(similarity, least[here], depth)
         ids = offered_ids[column].astype(np.int32)
-        parts.append(Candidates(here[row], ids, similarity[row, column]))
+        parts.append(Candidates(row + start, ids, similarity[row, column]))
     if len(parts) == 1:
         return parts[0]
     return joined(parts)
@@ -150,6 +163,11 @@ def candidates(
         depth: how many are wanted.
     """
     m, n = similarity.shape
+    # Where better ones are known, hardly any exceed them: then one look at each is enough.
+    above = similarity > least[:, None]
+    if np.count_nonzero(above) <= m * depth:
+        found = np.flatnonzero(above)
+        return found // n, found % n
     bound = least
     groups = depth * _GROUPS_PER_NEIGHBOUR
     if n > 2 * groups:

@@ -186,11 +186,11 @@ class Spool:
                 self.n_replaced = max(0, len(self._known) - self.n)
                 self._cut(self.n)
             _write_all(self._files["passages.jsonl"], text)
-            if self.dim is not None:
+            if self.dim:
                 unit = np.zeros((len(batch), self.dim), dtype=np.float32)
                 if batch.vectors is not None:
                     unit = usable_unit(batch.vectors)
-                _write_all(self._files["vectors.f32"], unit.tobytes())
+                _write_all(self._files["vectors.f32"], unit.data.cast("B"))
             # Last: a row without its record was never kept.
             _write_all(self._files["rows.bin"], rows.tobytes())
 
@@ -213,7 +213,7 @@ class Spool:
             ) from error
 
 
-def _write_all(file: BinaryIO, data: bytes) -> None:
+def _write_all(file: BinaryIO, data: bytes | memoryview) -> None:
     rest = memoryview(data)
     while len(rest):
         rest = rest[file.write(rest) :]
