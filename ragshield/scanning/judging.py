@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import repeat
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -78,13 +79,13 @@ def judged(
         on_screen: told how many screens are done.
     """
     results = _over_parts(snapshot, screens, engine, fresh, on_part)
+    wholes = _over_screens(snapshot, screens, results, engine)
     judgement = Judgement()
     for done, (screen, parts) in enumerate(zip(screens, results, strict=True), start=1):
         seconds = sum(part.seconds for part in parts)
         error = next((part.error for part in parts if part.error is not None), None)
         if error is None and isinstance(screen, StoreScreen):
-            judge = partial(_judge_whole, screen, snapshot, [part.value for part in parts])
-            value, error, own = _guarded(screen.name, judge)
+            value, error, own = next(wholes)
             seconds += own
         else:
             value = [finding for part in parts for finding in part.value or ()]
@@ -146,6 +147,38 @@ def _over_parts(
     return results
 
 
+def _over_screens(
+    snapshot: DiskSnapshot,
+    screens: Sequence[Screen],
+    results: Sequence[Sequence[Result]],
+    engine: Engine,
+) -> Iterator[Result]:
+    """What each screen of the whole store makes of its readings, in their order.
+
+    Those that failed in a part are left out. The engine works on several screens at a time.
+    """
+    tasks = [
+        (screen, [part.value for part in parts])
+        for screen, parts in zip(screens, results, strict=True)
+        if isinstance(screen, StoreScreen) and all(part.error is None for part in parts)
+    ]
+    judge = partial(_judge_task, snapshot)
+    if engine.n_workers == 1:
+        yield from map(judge, tasks)
+        return
+    there = [task for task in tasks if _pickles(task[0])]
+    judged_there = engine.map(judge, there)
+    for task in tasks:
+        if not any(task is other for other in there):
+            yield judge(task)
+            continue
+        try:
+            yield next(judged_there)
+        except IncompleteError as error:
+            yield Result(None, str(error), 0.0)
+            judged_there = repeat(Result(None, str(error), 0.0))
+
+
 def _look(
     snapshot: DiskSnapshot, screens: Sequence[Screen], task: tuple[range, Fresh]
 ) -> list[Result]:
@@ -173,6 +206,11 @@ def _judge_part(screen: Screen, batch: Batch) -> list[Finding]:
         return []
     known = {p.id for p in batch.passages}
     return list(_checked(screen.screen(batch), lambda finding: finding.passage_id in known))
+
+
+def _judge_task(snapshot: DiskSnapshot, task: tuple[StoreScreen, Sequence[Any]]) -> Result:
+    screen, readings = task
+    return _guarded(screen.name, partial(_judge_whole, screen, snapshot, readings))
 
 
 def _judge_whole(

@@ -6,16 +6,19 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ragshield.errors import IncompleteError, UsageError
+from ragshield.protocols import StoreScreen
 from ragshield.records import Action, Batch, Finding
 from ragshield.scanning import Dask, Processes, ScanReport, Serial, scan
 from ragshield.scanning.engines import Engine, open_engine
+from ragshield.screens.hubness import Hubness
 from ragshield.snapshot import disk, neighbours
 from ragshield.stores.url import open_store
 
@@ -90,6 +93,54 @@ def test_a_screen_that_does_not_pickle_runs_in_this_process(
     assert report.screens == ("mute", "question-echo")
     mute = [f for f in report.findings if f.detector == "mute"]
     assert [(f.passage_id, f.reason) for f in mute] == [("p0", "seen by 0")]
+
+
+class Two(Serial):
+    """Says that it has two workers, notes its tasks, and loses one where told to."""
+
+    n_workers = 2
+
+    def __init__(self, dies_at: str | None = None) -> None:
+        self.judged: list[str] = []
+        self._dies_at = dies_at
+
+    def map(self, function: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[Any]:
+        for task in tasks:
+            if isinstance(task[0], StoreScreen):
+                if task[0].name == self._dies_at:
+                    raise IncompleteError("a worker process died")
+                self.judged.append(task[0].name)
+            yield function(task)
+
+
+class Unsent(Hubness):
+    """A screen of the whole store that cannot be sent to another process."""
+
+    name = "unsent"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept = lambda: None
+
+
+def test_screens_of_the_whole_store_are_judged_by_the_workers(planted_store: str) -> None:
+    alone = scanned(planted_store, Serial(), [*SCREENS, Unsent()])
+    engine = Two()
+    shared = scanned(planted_store, engine, [*SCREENS, Unsent()])
+    assert engine.judged == SCREENS
+    assert shared.screens == (*SCREENS, "unsent")
+    assert shared.findings == alone.findings
+
+
+def test_a_worker_that_dies_while_it_judges_leaves_what_others_found(planted_store: str) -> None:
+    report = scanned(planted_store, Two("question-echo"), [*SCREENS, Unsent()])
+    assert report.screens == ("near-duplicates", "unsent")
+    assert not report.complete
+    assert report.problem == (
+        "screen 'question-echo' failed: a worker process died; "
+        "screen 'hubness' failed: a worker process died"
+    )
+    assert {f.detector for f in report.findings} >= {"near-duplicates"}
 
 
 @pytest.mark.parametrize("name", ["processes", "dask"])
