@@ -15,6 +15,7 @@ from ragshield.forget.plans.records import (
     SharedFact,
 )
 from ragshield.forget.plans.request import Request, asked
+from ragshield.forget.purging import StorePurged, SurfacePurged, purge_store
 from ragshield.forget.reverifying import Reverified, reverify
 from ragshield.forget.undoing import UndoResult, undo
 
@@ -31,6 +32,8 @@ __all__ = [
     "Request",
     "Reverified",
     "SharedFact",
+    "StorePurged",
+    "SurfacePurged",
     "UndoResult",
     "apply_plan",
     "asked",
@@ -38,6 +41,7 @@ __all__ = [
     "overlaps",
     "plan_forget",
     "plan_requests",
+    "purge_store",
     "read_plan",
     "reverify",
     "undo",

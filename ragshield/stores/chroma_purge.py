@@ -129,13 +129,19 @@ class ChromaPurge:
         *,
         on_progress: Callable[[str], None] | None = None,
     ) -> Purged:
-        """Erase deleted rows of the collection from every file of the database."""
+        """Erase deleted rows of the collection from every file of the database.
+
+        A URL without a collection stands for a database that has none any more: what
+        deleted collections have left in it is erased.
+        """
         tell = on_progress or (lambda _: None)
         place = place_of(url)
         check_database(place.path, url)
         _check_writable(place)
         refuse_if_open(place)
         with translated(url):
+            if not place.collection and _is_empty(place):
+                return _purge_leftovers(place, tell)
             _bring_up_to_date(place, ids)
             _let_chroma_save(place)
             tell("erasing vectors and ids from the index")
@@ -150,11 +156,7 @@ class ChromaPurge:
                 tell("zeroing unused bytes")
                 n_bytes, notes = _zero(place, database)
             log.remove_journal(place)
-        written = n_index + removed.merged + n_bytes
-        if removed.strays:
-            notes += (f"rows that belonged to no collection, removed: {removed.strays}",)
-        if n_folders:
-            notes += (f"index folders of deleted collections, removed: {n_folders}",)
+        notes = (*notes, *_left(removed, n_folders))
         if empty:
             notes += (
                 "the collection is empty: whenever a client opens it, Chroma fills unused parts "
@@ -165,9 +167,42 @@ class ChromaPurge:
                 f"the index compares by {space}: with rows added later, Chroma saves unused "
                 "memory of the program that adds them; end programs that have read deleted rows",
             )
-        if not written and not removed.changes and not n_folders:
-            return Purged("nothing", 0, notes)
-        return Purged("copy" if any("VACUUM" in n for n in notes) else "in place", written, notes)
+        return _summed(n_index + n_bytes, removed, n_folders, notes)
+
+
+def _left(removed: log.Removed, n_folders: int) -> tuple[str, ...]:
+    """What was there of rows and collections that nobody has any more, in words."""
+    said = []
+    if removed.strays:
+        said.append(f"rows that belonged to no collection, removed: {removed.strays}")
+    if n_folders:
+        said.append(f"index folders of deleted collections, removed: {n_folders}")
+    return tuple(said)
+
+
+def _purge_leftovers(place: Place, tell: Callable[[str], None]) -> Purged:
+    """Take out what deleted collections left, where no other one is there."""
+    with closing(log.connect(place)) as database:
+        n_folders = _remove_orphans(place, database)
+        tell("erasing the log and merging the text index")
+        removed = log.remove_ownerless(database)
+        tell("zeroing unused bytes")
+        n_bytes, notes = _zero(place, database)
+    log.remove_journal(place)
+    notes = (*notes, *_left(removed, n_folders))
+    return _summed(n_bytes, removed, n_folders, notes)
+
+
+def _summed(n_bytes: int, removed: log.Removed, n_folders: int, notes: tuple[str, ...]) -> Purged:
+    written = n_bytes + removed.merged
+    if not written and not removed.changes and not n_folders:
+        return Purged("nothing", 0, notes)
+    return Purged("copy" if any("VACUUM" in n for n in notes) else "in place", written, notes)
+
+
+def _is_empty(place: Place) -> bool:
+    with closing(log.connect(place)) as database:
+        return database.execute("select 1 from collections limit 1").fetchone() is None
 
 
 def _check_writable(place: Place) -> None:

@@ -129,8 +129,17 @@ def remove_rows(
         keep: ids whose deletion the saved index still has to be told.
     """
     database.execute("begin immediate")
-    superfluous = _superfluous(database, segments, live, keep)
-    superfluous += _of_no_collection(database)
+    return _removed(database, _superfluous(database, segments, live, keep))
+
+
+def remove_ownerless(database: sqlite3.Connection) -> Removed:
+    """The same for a database without collections: what deleted ones left."""
+    database.execute("begin immediate")
+    return _removed(database, [])
+
+
+def _removed(database: sqlite3.Connection, superfluous: list[int]) -> Removed:
+    superfluous = superfluous + _of_no_collection(database)
     last = database.execute("select max(seq_id) from embeddings_queue").fetchone()[0]
     changes = [(n,) for n in set(superfluous) if n != last]
     database.executemany("delete from embeddings_queue where seq_id = ?", changes)
