@@ -19,6 +19,7 @@ from ragshield.cli import doctor as doctor_command
 from ragshield.cli import forget as forget_command
 from ragshield.cli import lab as lab_command
 from ragshield.cli import list as list_command
+from ragshield.cli import purge as purge_command
 from ragshield.cli import quarantine as quarantine_command
 from ragshield.cli import residue as residue_command
 from ragshield.cli import reverify as reverify_command
@@ -86,6 +87,7 @@ app.command("undo")(forget_command.undo)
 app.command("verify")(verify_command.verify)
 app.command("reverify")(reverify_command.reverify)
 app.command("residue")(residue_command.residue)
+app.command("purge")(purge_command.purge)
 app.command("doctor")(doctor_command.doctor)
 app.add_typer(unlearn_command.app, name="unlearn")
 app.command("audit")(audit_command.audit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -86,6 +87,8 @@ def reverify(
             again = ["ragshield", "reverify", str(certificate), masked(url)]
             for line in what_to_do(again, unseen, out.width):
                 typer.echo(line)
+        if len(unseen) < len(found.untested):
+            typer.echo(f"  {shlex.join(['ragshield', 'purge', masked(url), '--yes'])}")
     if found.near and format_ is Format.TEXT:
         what = f"{len(found.near)} passages are nearly the words of an erased one; look at them"
         err.print(f"note: {what}", markup=False, soft_wrap=True)

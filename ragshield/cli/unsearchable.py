@@ -13,8 +13,7 @@ SEE_TO_IT = (
 )
 _MERGED = (
     ". That is what the text index has not merged since the last purge, where deleted rows "
-    "cannot be told from live ones. The next erasure merges it: ragshield forget apply PLAN "
-    "--yes, with any new plan for this store; then look again"
+    "cannot be told from live ones. Purging merges it and touches no live row; then look again"
 )
 
 

@@ -81,7 +81,7 @@ def test_made_final_at_once_it_can_be_said_to_reverify(folder, capsys) -> None:
     assert run(told(later)) == 0
 
 
-def test_a_chroma_erasure_is_shown_in_short_and_its_text_index_is_settled_by_the_next(
+def test_a_chroma_erasure_is_shown_in_short_and_its_text_index_is_settled_by_a_purge(
     tmp_path, monkeypatch, word_encoder, capsys
 ) -> None:
     chromadb = pytest.importorskip("chromadb")
@@ -118,13 +118,17 @@ def test_a_chroma_erasure_is_shown_in_short_and_its_text_index_is_settled_by_the
     assert run("reverify p3.cert chroma:db#docs".split()) == 3
     said = capsys.readouterr().out
     assert "full-text index of" in said
-    assert "ragshield forget apply PLAN --yes, with any new plan" in " ".join(said.split())
+    assert said.splitlines()[-1] == "  ragshield purge 'chroma:db#docs' --yes"
     assert "--out-of-scope" not in said
     assert max(map(len, said.splitlines())) <= 80
-    erase("p12")
+    assert run(shlex.split(said.splitlines()[-1])[1:]) == 0
+    capsys.readouterr()
     assert run("reverify p3.cert chroma:db#docs".split()) == 0
+    assert "NOT_TESTED" not in capsys.readouterr().out
+    with open_store("chroma:db#docs") as store:
+        assert store.count() == 9 * 4 - 1
 
 
-def test_only_a_full_text_index_is_merged_by_the_next_erasure() -> None:
+def test_only_a_full_text_index_is_merged_by_a_purge() -> None:
     assert how_merged("words of full-text index 'notes': kept singly") != ""
     assert how_merged("memory of programs that have the index loaded") == ""
