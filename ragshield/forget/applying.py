@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_hex
@@ -23,6 +23,7 @@ from ragshield.forget.erasure.deleting import (
     unusable_vectors,
 )
 from ragshield.forget.erasure.looking import is_declared
+from ragshield.forget.erasure.opening import Stores
 from ragshield.forget.erasure.probing import N_QUESTIONS, probes_of
 from ragshield.forget.plans.file import listed
 from ragshield.forget.plans.records import ForgetPlan
@@ -37,11 +38,10 @@ from ragshield.forget.saved.rounds import (
 from ragshield.forget.saved.sealing import new_keys
 from ragshield.forget.saved.snapshot import Saved, SavedPart, write_snapshot
 from ragshield.proof.verdicts import Verdict, overall
-from ragshield.protocols import MutableStore, Store
+from ragshield.protocols import MutableStore
 from ragshield.reingest import ReingestGuard
 from ragshield.stores.keeping import keeping_reads
 from ragshield.stores.passwords import without_password
-from ragshield.stores.url import open_store
 
 PlanGiven = ForgetPlan | Path
 
@@ -199,8 +199,8 @@ class _Job:
         reingest: ReingestGuard | None,
     ) -> None:
         self.store = store
+        self.stores = Stores(store, trust)
         self.reingest = reingest
-        self.trust = trust
         self.blocklist = blocklist
         self.on_progress = on_progress
         self.on_step = on_step
@@ -208,21 +208,23 @@ class _Job:
 
     def run(self, rounds: Sequence[Round], skip: str | None, out_of_scope: Sequence[str]) -> None:
         fresh = [one for one in rounds if one.state.fresh]
-        for one in fresh:
-            self._begin(one, fresh)
+        with self.stores.together():
+            for one in fresh:
+                self._begin(one, fresh)
         self._say("looking for the target in the files")
         erasing.take_baseline([o for o in rounds if o.state.step == "snapshot"], skip)
-        problems = [self._delete(one) for one in rounds if one.state.step == "baseline"]
-        if problem := next((p for p in problems if p), None):
+        with self.stores.together():
+            problem = self._delete([one for one in rounds if one.state.step == "baseline"])
+        if problem:
             raise IncompleteError(problem)
         self._say("purging")
         todo = [one for one in rounds if not one.state.has("purged")]
         self.notes += erasing.purge(todo, skip, self.on_step)
         self._say("looking again")
         todo = [one for one in rounds if not one.state.has("scanned")]
-        erasing.scan(todo, self.reading, out_of_scope)
+        erasing.scan(todo, self.stores.reading, out_of_scope)
         self._say("asking again")
-        erasing.ask([one for one in rounds if not one.state.has("compared")], self.reading)
+        erasing.ask([one for one in rounds if not one.state.has("compared")], self.stores.reading)
 
     def look_again(self, rounds: Sequence[Round], out_of_scope: Sequence[str]) -> None:
         """Repeat the search where the operator now answers for places that none reaches.
@@ -233,24 +235,9 @@ class _Job:
         said = [words for words in undeclared(rounds) if is_declared(words, out_of_scope)]
         if said and self.store is None and not any(self._back(rounds)):
             self._say("looking again")
-            erasing.scan(rounds, self.reading, [*said, *declared(rounds)])
+            erasing.scan(rounds, self.stores.reading, [*said, *declared(rounds)])
             self._say("asking again")
-            erasing.ask(rounds, self.reading)
-
-    def reading(self, url: str) -> AbstractContextManager[Store]:
-        """A store to read from."""
-        return self._opened(url, writable=False)
-
-    @contextmanager
-    def _opened(self, url: str, *, writable: bool) -> Iterator[Any]:
-        if self.store is not None and without_password(self.store.url) == url:
-            yield self.store
-        elif writable:
-            with open_store(url, writable=True, trust_collection_config=self.trust) as opened:
-                yield opened
-        else:
-            with open_store(url, trust_collection_config=self.trust) as reading:
-                yield reading
+            erasing.ask(rounds, self.stores.reading)
 
     def _begin(self, one: Round, together: Sequence[Round]) -> None:
         """Block the passages and write them away, with what the store should say without them."""
@@ -259,7 +246,7 @@ class _Job:
         parts = []
         one.note("begun", selection=one.selection.digest)
         for url, items in one.selection.parts:
-            with self._opened(url, writable=True) as store:
+            with self.stores.writing(url) as store:
                 batch = unchanged(store, items)
                 never = {
                     item.passage_id
@@ -286,25 +273,25 @@ class _Job:
             n_before=parts[0].n_before if parts else 0,
         )
 
-    def _delete(self, one: Round) -> str | None:
-        """Delete a round's passages; gives what is wrong with the rest of the store."""
+    def _delete(self, rounds: Sequence[Round]) -> str | None:
+        """Delete the rounds' passages; gives what is wrong with the rest of a store."""
         self._say("deleting")
         problem = None
-        for part in one.saved.parts:
-            url = part.url or one.plan.store_url
-            with self._opened(url, writable=True) as store:
-                n_there = len(fetch(store, [p.id for p in part.batch.passages]))
-                n_expected = store.count() - n_there
-                delete(store, part.batch, self.on_progress)
-                notes, wrong = others_left(store, one, part, n_expected)
-            self.notes += notes
-            problem = problem or wrong
-            if n := unusable_vectors(part.batch):
+        for joint in erasing.joints_of(rounds):
+            with self.stores.writing(joint.url) as store:
+                n_expected = store.count() - len(fetch(store, joint.ids))
+                delete(store, joint.batch, self.on_progress)
+                for one, part, _ in joint.rounds:
+                    notes, wrong = others_left(store, one, part, n_expected)
+                    self.notes += notes
+                    problem = problem or wrong
+            if n := unusable_vectors(joint.batch):
                 what = f"undo cannot bring back {n} passages: their vectors are unusable"
                 self.notes.append(what)
-        self.notes += remove_beside(one)
-        self.remember(one)
-        one.note("deleted", files=state_of_files(one.saved.files))
+        for one in rounds:
+            self.notes += remove_beside(one)
+            self.remember(one)
+            one.note("deleted", files=state_of_files(one.saved.files))
         return problem
 
     def remember(self, one: Round) -> None:
@@ -317,16 +304,20 @@ class _Job:
             gone = {passage.id for passage in part.batch.passages}
             lists = part.probes.get("target", {}).get("ids", ())
             near = list(dict.fromkeys(x for ids in lists for x in ids if x not in gone))
-            with self.reading(part.url or one.plan.store_url) as store:
+            with self.stores.reading(part.url or one.plan.store_url) as store:
                 retained = fetch(store, near).passages
             self.reingest.add(part.batch.passages, retained=retained, held_by=held_by)
 
     def result(self, rounds: Sequence[Round], *, already: bool) -> ForgetResult:
+        with self.stores.together():
+            return self._result(rounds, already=already)
+
+    def _result(self, rounds: Sequence[Round], *, already: bool) -> ForgetResult:
         n = sum(len(items) for one in rounds for _, items in one.selection.parts)
         found = [back for back in self._back(rounds) if back]
         n_back = sum(map(len, found))
         self.notes += [f"in the store again, added by others: {listed(back)}" for back in found]
-        with self.reading(rounds[0].plan.store_url) as store:
+        with self.stores.reading(rounds[0].plan.store_url) as store:
             n_left = store.count()
         places = erasing.places_of(rounds)
         return ForgetResult(
@@ -349,7 +340,7 @@ class _Job:
         """For each part of each round the ids that its store holds again."""
         for one in rounds:
             for url, items in one.selection.parts:
-                with self.reading(url) as store:
+                with self.stores.reading(url) as store:
                     yield [p.id for p in fetch(store, [i.passage_id for i in items]).passages]
 
     def _say(self, line: str) -> None:

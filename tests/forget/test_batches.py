@@ -211,3 +211,55 @@ def test_a_dozen_requests_one_after_the_other_change_nothing_else(
             left.unlink()
     gone = {f"filler-{i}" for i in range(12)}
     assert contents(jsonl_url) == {k: v for k, v in before.items() if k not in gone}
+
+
+def test_a_batch_opens_deletes_from_and_reads_its_store_as_often_as_one_plan(
+    jsonl_url, tmp_path, monkeypatch
+) -> None:
+    from ragshield.forget.erasure import opening
+    from ragshield.stores.jsonl import JsonlStore, MutableJsonlStore
+
+    counted: dict[str, int] = {}
+
+    def count(owner: object, name: str) -> None:
+        real = getattr(owner, name)
+
+        def spy(*given: object, **more: object) -> object:
+            counted[name] = counted.get(name, 0) + 1
+            return real(*given, **more)
+
+        monkeypatch.setattr(owner, name, spy)
+
+    count(opening, "open_store")
+    count(MutableJsonlStore, "delete")
+    count(JsonlStore, "batches")
+    few = plans(jsonl_url, tmp_path, ["filler-1"], ["filler-2"])
+    counted.clear()
+    assert apply_plan(few).verdict == "ERASED"
+    by_few = dict(counted)
+    (tmp_path / "many").mkdir()
+    many = plans(jsonl_url, tmp_path / "many", *([f"filler-{i}"] for i in range(10, 25)))
+    counted.clear()
+    assert apply_plan(many).verdict == "ERASED"
+    assert counted == by_few
+    assert by_few["delete"] == 1
+
+
+def test_a_batch_with_one_changed_passage_deletes_nothing_of_any_plan(
+    jsonl_url, tmp_path, contents, monkeypatch
+) -> None:
+    from ragshield.forget import applying
+
+    made = plans(jsonl_url, tmp_path, ["filler-1"], ["filler-2"])
+    before = contents(jsonl_url)
+    path = Path(jsonl_url.removeprefix("jsonl:"))
+    whole, baseline = path.read_text(), erasing.take_baseline
+
+    def changed_meanwhile(*given: object) -> None:
+        baseline(*given)
+        path.write_text(whole.replace(before["filler-2"][0].text, "Other words."))
+
+    monkeypatch.setattr(applying.erasing, "take_baseline", changed_meanwhile)
+    with pytest.raises(InputError, match="1 ids exist with other content"):
+        apply_plan(made)
+    assert set(contents(jsonl_url)) == set(before)

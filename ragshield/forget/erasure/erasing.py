@@ -20,7 +20,7 @@ from ragshield.forget.erasure.looking import (
     unsupported,
 )
 from ragshield.forget.erasure.neutral import private_parts, without
-from ragshield.forget.erasure.probing import ask_again, rebuilt
+from ragshield.forget.erasure.probing import all_of, ask_again, rebuilt
 from ragshield.forget.saved.rounds import Round, place_key
 from ragshield.forget.saved.snapshot import SavedPart
 from ragshield.proof.verdicts import Verdict
@@ -151,12 +151,12 @@ def ask(rounds: Sequence[Round], opened: Opener) -> None:
     for joint in joints_of(rounds):
         with opened(joint.url) as store:
             gone = _gone(store, joint)
-            n_left = store.count()
+            n_left, live = store.count(), all_of(store)
             for one, part, _ in joint.rounds:
                 record: dict[str, Any] = {"n_left": n_left, "n_before": part.n_before}
                 if part.probes:
                     comparison, membership = ask_again(store, part.probes, gone)
-                    exactly = rebuilt(store, part.probes)
+                    exactly = rebuilt(store, part.probes, live)
                     record |= {
                         "comparison": comparison.record(),
                         "membership": membership,

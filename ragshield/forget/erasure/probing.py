@@ -8,7 +8,7 @@ the target, as far as its own search is exact; afterwards the store must give it
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ _PATIENCE_S = 1.0
 _DEEPEST = 2_000
 GROUPS: tuple[Group, ...] = ("target", "neighbour", "retain")
 
-__all__ = ["EXACT_ROWS", "K", "ask_again", "probes_of", "rebuilt"]
+__all__ = ["EXACT_ROWS", "K", "all_of", "ask_again", "probes_of", "rebuilt"]
 
 
 def probes_of(
@@ -120,19 +120,30 @@ def ask_again(
     return compared(mine, oracle, k=K), {**_membership(mine, oracle), "n_forgotten_found": n_back}
 
 
-def rebuilt(store: Store, probes: Mapping[str, Any]) -> Comparison | None:
+def all_of(store: Store) -> tuple[Batch, ...]:
+    """What an index can be built anew from; nothing for more than 5,000 passages."""
+    return tuple(store.batches()) if 0 < store.count() <= EXACT_ROWS else ()
+
+
+def rebuilt(store: Store, probes: Mapping[str, Any], live: Sequence[Batch]) -> Comparison | None:
     """The store's own search beside an exact index built anew from what it holds now.
 
-    None where it holds more than 5,000 passages, or there is nothing to ask.
+    Args:
+        store: open.
+        probes: from `probes_of`.
+        live: from `all_of`: read once, however many plans ask.
+
+    Returns:
+        The comparison; None where nothing is to be built from, or there is nothing to ask.
     """
-    if not probes or not 0 < store.count() <= EXACT_ROWS:
+    if not probes or not live:
         return None
     mine, oracle = {}, {}
     for name in GROUPS:
         rows = np.array([unpacked(q) for q in probes[name]["questions"]], dtype=np.float32)
         if len(rows):
             mine[name] = searched(store, rows, K)
-            oracle[name] = exact(store.batches(), rows, K)
+            oracle[name] = exact(live, rows, K)
     return compared(mine, oracle, k=K)
 
 
