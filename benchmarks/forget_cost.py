@@ -296,7 +296,7 @@ def in_child(call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--sizes", nargs="+", type=int, default=list(SIZES))
+    parser.add_argument("--sizes", nargs="*", type=int, default=list(SIZES), help="none: requests")
     parser.add_argument("--stores", nargs="+", choices=sorted(STORES), metavar="STORE")
     parser.add_argument("--requests", type=int, default=REQUESTS["one by one"])
     parser.add_argument("--batch", type=int, default=REQUESTS["batch"])
