@@ -77,6 +77,26 @@ def clusters(parts: Sequence[Apart]) -> list[Cluster]:
     )
 
 
+def gaps(snapshot: Snapshot, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+    """How much nearer members are to their farthest than to the next passage, their median.
+
+    Args:
+        snapshot: the store.
+        rows: sets of one size, (m, size).
+    """
+    m, size = rows.shape
+    flat = rows.ravel().tolist()
+    unit = snapshot.unit(flat).reshape(m, size, -1)
+    similarity = unit @ unit.transpose(0, 2, 1)
+    similarity[:, np.arange(size), np.arange(size)] = 2.0
+    near = snapshot.nearest(flat)
+    known = near.rows.reshape(m, size, -1)
+    inside = (known[..., None] == rows[:, None, None, :]).any(axis=-1) | (known < 0)
+    outside = np.where(inside, -2.0, near.similarity.reshape(m, size, -1)).max(axis=2)
+    found: NDArray[np.float64] = np.median(similarity.min(axis=2) - outside, axis=1)
+    return found
+
+
 def _largest_gaps(nearest: Nearest) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
     """Number of neighbours before the largest gap, and the gap; 0 where too few are known."""
     similarity = np.where(nearest.rows >= 0, nearest.similarity, np.nan)

@@ -128,11 +128,14 @@ def links(snapshot: Snapshot, part: range, *, cut: float) -> Links:
     )
 
 
-def linked_groups(found: Links, *, cut: float) -> list[list[int]]:
+def linked_groups(
+    found: Links, *, cut: float, largest: int = _LARGE, step: float = 0.2
+) -> list[list[int]]:
     """Groups of rows joined by similarities of at least `cut`.
 
-    A chain of look-alikes can join half a store; a group of more than 24 is cut again at a
-    stricter similarity until it falls apart or is truly one.
+    A chain of look-alikes can join half a store; a group of more than `largest` is cut again
+    at a similarity that is stricter by `step` of what is left to 1, until it falls apart or
+    is truly one.
 
     Returns:
         Each group sorted; groups in the order of their smallest row.
@@ -142,16 +145,34 @@ def linked_groups(found: Links, *, cut: float) -> list[list[int]]:
     while len(first):
         keep = similarity >= cut
         first, second, similarity = first[keep], second[keep], similarity[keep]
-        stricter = cut + (1 - cut) * 0.2
+        stricter = cut + (1 - cut) * step
         pending = np.zeros(len(first), dtype=bool)
         for members, inside in _components(first, second):
-            if len(members) <= _LARGE or stricter > 0.98:
+            if len(members) <= largest or stricter > 0.98:
                 done.append(members.tolist())
             else:
                 pending[inside] = True
         first, second, similarity = first[pending], second[pending], similarity[pending]
         cut = stricter
     return sorted(done)
+
+
+def mutual(found: Links, n: int) -> Links:
+    """The pairs that are named from both sides, each once.
+
+    Args:
+        found: (row, neighbour it names, similarity), no pair twice.
+        n: rows of the store.
+    """
+    low = np.minimum(found.first, found.second).astype(np.int64)
+    key = low * n + np.maximum(found.first, found.second)
+    pairs, at, times = np.unique(key, return_index=True, return_counts=True)
+    both = times == 2
+    return Links(
+        (pairs[both] // n).astype(np.int32),
+        (pairs[both] % n).astype(np.int32),
+        found.similarity[at[both]],
+    )
 
 
 def _components(
