@@ -1,4 +1,4 @@
-"""Tight clusters of passages that share a phrase and nothing else."""
+"""Near passages that share a phrase and nothing else."""
 
 from __future__ import annotations
 
@@ -12,11 +12,20 @@ from typing import ClassVar
 import numpy as np
 
 from ragshield.protocols import Snapshot
-from ragshield.records import Action, Batch, Finding, Passage
-from ragshield.screens.apart import Apart, Cluster, clusters, least_gap, standing_apart
+from ragshield.records import Action, Batch, Finding
+from ragshield.screens.apart import Apart, clusters, gaps, least_gap, standing_apart
 from ragshield.screens.groups import group_id
+from ragshield.screens.lengths import STEP
+from ragshield.screens.neighbours import (
+    Links,
+    joined,
+    linked_groups,
+    mutual,
+    usual_similarity,
+)
+from ragshield.screens.shape import DEPTH
 from ragshield.screens.whole import judge_batch
-from ragshield.text import content_words, words
+from ragshield.text import STOP_WORDS, content_words, words
 
 MIN_SHOWN = 0.25
 """Findings below this suspicion are not worth a line."""
@@ -26,6 +35,8 @@ TAXONOMY = ("AML.T0066", "AML.T0051.002", "LLM04:2025", "LLM08:2025", "LLM05:202
 
 _READ_CHARS = 4000
 _RUN = 10
+_NEAR = 6
+_LARGEST = 12
 _WORD = re.compile(r"\w+")
 
 
@@ -34,7 +45,8 @@ class _Phrase:
     """What a cluster's texts share.
 
     Attributes:
-        words: shared words that are no names and that the surrounding texts lack.
+        words: shared words that are no names and no numbers.
+        n_own: how many of them nine in ten of the surrounding texts lack at least.
         elsewhere: mean share of the other words that two members have in common, [0, 1].
         n_other: mean number of other words.
         portion: mean share of a text's words that the others have too, [0, 1].
@@ -42,6 +54,7 @@ class _Phrase:
     """
 
     words: tuple[str, ...]
+    n_own: float
     elsewhere: float
     n_other: float
     portion: float
@@ -49,16 +62,18 @@ class _Phrase:
 
 
 class TriggerCluster:
-    """Tight clusters apart from all else whose texts share a phrase and otherwise differ.
+    """Sets of near passages that share a phrase which none around has, and otherwise differ.
 
     A trigger is optimised so that whatever carries it lies close together (compactness)
     and far from honest passages (uniqueness); so do passages optimised for one group of
-    trigger words or for one question. In the store they are a small set of rows whose
-    neighbours are one another, with a gap to the next passage, and whose words differ but
-    for the trigger. Names do not count as a phrase: passages about one person are honest;
-    so are texts that share long runs of words or most of what they say (editions of one
-    page, chunks that overlap). The suspicion is 0.5 for about four shared words that the
-    passages around lack; one in two hundred honest tight clusters has as many.
+    trigger words or for one question. In the store they are rows that are one another's
+    nearest, with a gap to the next passage where few are planted, and whose words differ
+    but for the trigger. Where many triggers are planted, their clusters touch and share
+    single words; so it counts how much of the phrase a passage around lacks, not whether
+    it has any word of it. Names do not count as a phrase: passages about one person are
+    honest; so are texts that share long runs of words or most of what they say (editions
+    of one page, chunks that overlap). The suspicion is 0.6 for four such words in five
+    passages that share hardly another word, or two in nine.
 
     Source: Chen et al., AgentPoison, NeurIPS 2024, arXiv 2407.12784 (uniqueness and
     compactness); Xue et al., BadRAG, arXiv 2406.00083.
@@ -89,23 +104,32 @@ class TriggerCluster:
 
     def judge(self, snapshot: Snapshot, readings: Sequence[Apart | None]) -> list[Finding]:
         """Findings in the order of the rows, at most one per passage."""
+        apart = [reading for reading in readings if reading is not None]
+        if not apart:
+            return []
         best: dict[int, Finding] = {}
-        for cluster in clusters([reading for reading in readings if reading is not None]):
-            for row, finding in self._judge(snapshot, cluster):
+        sets = {*(cluster.rows for cluster in clusters(apart)), *_nearest_sets(snapshot)}
+        for rows in sorted(sets):
+            for row, finding in self._judge(snapshot, rows):
                 known = best.get(row)
                 if known is None or (finding.suspicion or 0) > (known.suspicion or 0):
                     best[row] = finding
         return [best[row] for row in sorted(best)]
 
-    def _judge(self, snapshot: Snapshot, cluster: Cluster) -> Iterator[tuple[int, Finding]]:
-        passages = snapshot.passages(cluster.rows)
-        phrase = _phrase(passages, _around(snapshot, cluster))
-        suspicion = _suspicion(phrase)
+    def _judge(self, snapshot: Snapshot, rows: tuple[int, ...]) -> Iterator[tuple[int, Finding]]:
+        passages = snapshot.passages(rows)
+        texts = [p.text[:_READ_CHARS] for p in passages]
+        if not _may_share(texts):
+            return
+        phrase = _phrase(texts, _around(snapshot, rows))
+        suspicion = _suspicion(phrase, len(rows))
         if suspicion < MIN_SHOWN:
             return
+        gap = float(gaps(snapshot, np.array([rows], dtype=np.intp))[0])
         ids = [p.id for p in passages]
-        words = ", ".join(phrase.words[:5])
-        for row, passage in zip(cluster.rows, passages, strict=True):
+        shared = ", ".join(phrase.words[:5])
+        apart = f"; the next passage is {gap:.2f} less similar" if gap > 0 else ""
+        for row, passage in zip(rows, passages, strict=True):
             yield (
                 row,
                 Finding(
@@ -114,17 +138,18 @@ class TriggerCluster:
                     detector=self.name,
                     action=Action.DROP if suspicion >= self.drop_from else Action.KEEP,
                     reason=(
-                        f'one of {len(ids)} passages that share "{words}", which passages '
-                        f"around them lack, and only {phrase.elsewhere:.0%} of their other "
-                        f"words; the next passage is {cluster.gap:.2f} less similar"
+                        f'one of {len(ids)} passages that share "{shared}", of which '
+                        f"passages around them lack {phrase.n_own:.0f} or more, and only "
+                        f"{phrase.elsewhere:.0%} of their other words{apart}"
                     ),
                     group=group_id(ids),
                     evidence={
                         "n_passages": len(ids),
                         "shared_words": list(phrase.words[:10]),
                         "n_shared_words": len(phrase.words),
+                        "n_lacked_around": round(phrase.n_own, 1),
                         "word_overlap_elsewhere": round(phrase.elsewhere, 3),
-                        "gap": round(cluster.gap, 4),
+                        "gap": round(gap, 4),
                         "neighbours": [other for other in ids if other != passage.id][:10],
                         "taxonomy": list(TAXONOMY),
                     },
@@ -132,9 +157,12 @@ class TriggerCluster:
             )
 
 
-def _suspicion(phrase: _Phrase) -> float:
-    shared = float(np.interp(len(phrase.words), (1, 2, 4, 6, 9), (0, 0.25, 0.6, 0.85, 0.95)))
-    differ = float(np.interp(phrase.elsewhere, (0.12, 0.3), (1, 0.2)))
+def _suspicion(phrase: _Phrase, n: int) -> float:
+    # Two words of nine texts are no more chance than four of five; one word is a topic.
+    n_own = phrase.n_own * (n - 1) / 4
+    shared = float(np.interp(n_own, (1, 2, 4, 6, 9), (0, 0.25, 0.6, 0.85, 0.95)))
+    shared *= float(np.clip(phrase.n_own - 1, 0, 1))
+    differ = float(np.interp(phrase.elsewhere, (0.1, 0.2), (1, 0.2)))
     # Titles of a series are all phrase: the texts must say something besides.
     besides = float(np.interp(phrase.n_other, (1, 4), (0, 1)))
     # Editions and chunks of one page share most of what they say, word for word.
@@ -142,14 +170,38 @@ def _suspicion(phrase: _Phrase) -> float:
     return shared * differ * besides * float(np.interp(phrase.verbatim, (0.2, 0.45), (1, 0.1)))
 
 
-def _around(snapshot: Snapshot, cluster: Cluster) -> list[set[str]]:
-    near = snapshot.nearest(cluster.rows).rows
-    others = sorted({int(row) for row in near.ravel() if row >= 0} - set(cluster.rows))
+def _nearest_sets(snapshot: Snapshot) -> list[tuple[int, ...]]:
+    """Sets of three to twelve rows that are one another's nearest, with or without a gap."""
+    usual = usual_similarity(snapshot, depth=DEPTH)
+    cut = float(usual.median[-1] - 0.5 * usual.spread[-1])
+    found = []
+    for part in snapshot.parts():
+        near = snapshot.nearest(part)
+        rows, similarity = near.rows[:, :_NEAR], near.similarity[:, :_NEAR]
+        row, column = np.nonzero((rows >= 0) & (similarity >= cut))
+        first = (row + part.start).astype(np.int32)
+        found.append(Links(first, rows[row, column], similarity[row, column]))
+    links = mutual(joined(found), len(snapshot))
+    groups = linked_groups(links, cut=cut, largest=_LARGEST, step=STEP)
+    return [tuple(group) for group in groups if 3 <= len(group) <= _LARGEST]
+
+
+def _around(snapshot: Snapshot, rows: Sequence[int]) -> list[set[str]]:
+    near = snapshot.nearest(rows).rows
+    others = sorted({int(row) for row in near.ravel() if row >= 0} - set(rows))
     return [set(content_words(p.text[:_READ_CHARS])) for p in snapshot.passages(others)]
 
 
-def _phrase(passages: Sequence[Passage], around: Sequence[set[str]]) -> _Phrase:
-    texts = [p.text[:_READ_CHARS] for p in passages]
+def _may_share(texts: Sequence[str]) -> bool:
+    """Whether enough words are in most of the texts: a first look, before all is read."""
+    most = 0.8 * len(texts)
+    least = max(2.0, 8 / (len(texts) - 1))
+    counts = Counter(word for text in texts for word in set(_WORD.findall(text.lower())))
+    n_shared = sum(n >= most and word not in STOP_WORDS for word, n in counts.items())
+    return n_shared >= least
+
+
+def _phrase(texts: Sequence[str], around: Sequence[set[str]]) -> _Phrase:
     held = [set(content_words(text)) for text in texts]
     counts = Counter(word for found in held for word in found)
     shared = {word for word, n in counts.items() if n >= 0.8 * len(texts)}
@@ -160,16 +212,13 @@ def _phrase(passages: Sequence[Passage], around: Sequence[set[str]]) -> _Phrase:
             if word.lower() in shared:
                 seen[word.lower()] += 1
                 named[word.lower()] += word[0].isupper() or word[0].isdigit()
-    own = sorted(
-        word
-        for word in shared
-        if 2 * named[word] < seen[word]
-        and sum(1 for other in around if word in other) <= 0.1 * len(around)
-    )
+    own = {word for word in shared if 2 * named[word] < seen[word]}
+    known = [len(own & other) for other in around]
     rest = [found - shared for found in held]
     portion = [len(found & shared) / max(1, len(found)) for found in held]
     return _Phrase(
-        tuple(own),
+        tuple(sorted(own)),
+        n_own=len(own) - (float(np.quantile(known, 0.9)) if known else 0.0),
         elsewhere=_overlap(rest),
         n_other=float(np.mean([len(r) for r in rest])),
         portion=float(np.mean(portion)),
