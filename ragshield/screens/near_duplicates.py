@@ -12,6 +12,7 @@ from ragshield.protocols import Snapshot
 from ragshield.records import Action, Batch, Finding
 from ragshield.screens.apart import Apart, clusters, least_gap, standing_apart
 from ragshield.screens.groups import group_id
+from ragshield.screens.lengths import piece_size
 from ragshield.screens.likeness import CommonGround, common_ground
 from ragshield.screens.neighbours import (
     Background,
@@ -52,7 +53,8 @@ class NearDuplicates:
     store itself: for each group, how much nearer its members are to their k-th neighbour
     in it than passages of this store usually are to their k-th neighbour (robust z).
     Suspicion rises with that, with the number of different texts, and with how far they
-    agree on names and numbers. It falls for a series of records, the same words about
+    agree on names and numbers. It falls a little for pieces of the size that the store's
+    documents are cut into, and falls for a series of records, the same words about
     different things (a table cut into rows), and for texts that share runs of words
     (editions of a page, filled-in forms); identical copies count once.
 
@@ -112,12 +114,13 @@ class NearDuplicates:
         usual_gaps = usual_gap(snapshot, depth=DEPTH)
         groups = linked_groups(joined([r.links for r in readings]), cut=self._cut(usual, floor))
         tight = clusters([r.apart for r in readings if r.apart is not None])
+        size = piece_size(snapshot)
         best: dict[int, Finding] = {}
         # A group of links may hold honest passages that a tight set in it leaves out.
         for members in sorted({*map(tuple, groups), *(cluster.rows for cluster in tight)}):
             shape = shape_of(snapshot, members, usual, usual_gaps, floor)
             if _highest(len(members), shape) >= MIN_SHOWN:
-                for row, finding in self._judge(snapshot, members, shape, usual):
+                for row, finding in self._judge(snapshot, members, shape, usual, size):
                     _keep_worse(best, row, finding)
         return [best[row] for row in sorted(best) if (best[row].suspicion or 0) >= MIN_SHOWN]
 
@@ -130,6 +133,7 @@ class NearDuplicates:
         members: Sequence[int],
         shape: Shape,
         usual: Background,
+        pieces: int | None,
     ) -> Iterator[tuple[int, Finding]]:
         n = len(members)
         k = min(n - 1, DEPTH)
@@ -144,6 +148,8 @@ class NearDuplicates:
         # Editions, copies of a form and overlapping chunks share runs of words; who puts one
         # claim into several wordings avoids them.
         own_words = float(np.interp(texts.verbatim, (0.08, 0.3), (1, 0.2)))
+        # Pieces of parallel documents are alike; who plants a claim writes it whole.
+        whole = 0.8 if _pieces([p.text for p in passages], pieces) else 1.0
         alone = float(np.interp(shape.gap, (0, 0.12, 0.2), (0.4, 0.8, 1)))
         ids = [p.id for p in passages]
         group = group_id(ids)
@@ -161,6 +167,7 @@ class NearDuplicates:
                 * (1 - 0.7 * texts.series)
                 * own_words
                 * alone
+                * whole
             )
             if texts.n_distinct == 1:
                 suspicion = size
@@ -200,6 +207,13 @@ def _highest(n: int, shape: Shape) -> float:
     """Above what any member's suspicion can be, whatever the texts say."""
     size = min(1 - 0.72 ** (n - 1) + 0.12, 0.98)
     return max(0.3, size) * float(shape.stands_out.max())
+
+
+def _pieces(texts: Sequence[str], size: int | None) -> bool:
+    """Whether most texts are as long as the pieces that documents are cut into."""
+    if size is None:
+        return False
+    return 2 * sum(abs(len(text.split()) - size) <= 2 for text in texts) > len(texts)
 
 
 class _Nearest:
