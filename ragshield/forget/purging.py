@@ -18,6 +18,7 @@ from ragshield.forget.saved.rounds import now, place_key, told_of_disk
 from ragshield.journal import Journal, OpenJournal
 from ragshield.protocols import Cost, Recipe, Surface
 from ragshield.records import Batch
+from ragshield.stores.chroma_purge_server import server_of
 from ragshield.stores.passwords import masked, without_password
 from ragshield.stores.url import open_store
 
@@ -200,7 +201,9 @@ def purge_store(
 def journal_path(url: str) -> Path:
     """Where a purge notes what it does: in the store's folder; here for a server's."""
     place = url.partition(":")[2].partition("#")[0]
-    if "://" in place or url.partition(":")[0].startswith("chroma+"):
+    if url.startswith("chroma+"):
+        place = str(server_of(url).folder or "")
+    elif "://" in place:
         return Path(f".ragshield-purge-{place_key(without_password(url))}.journal")
     path = Path(place.partition("?")[0]).expanduser()
     if path.is_dir():
@@ -234,11 +237,19 @@ def _recipe(url: str) -> Recipe:
         raise UsageError(
             f"'{masked(url)}' is no store that can be purged; its URL begins with one of: {known}"
         )
+    if url.startswith("chroma+") and server_of(url).folder is None:
+        raise UsageError(
+            f"{masked(url)}: a running server keeps its files, whatever is copied within it; stop "
+            "it and name their folder: chroma:FOLDER"
+        )
     return recipe
 
 
 def _stores(url: str) -> tuple[str, ...]:
-    """The collections that a URL stands for."""
+    """The collections that a URL stands for, to be read from files."""
+    if url.startswith("chroma+"):
+        server = server_of(url)
+        return (f"chroma:{server.folder}#{server.collection}",)
     if url.startswith("chroma:") and "#" not in url:
         return siblings(f"{url}#")
     return (url,)
@@ -247,7 +258,8 @@ def _stores(url: str) -> tuple[str, ...]:
 def _purged(recipe: Recipe, url: str, stores: Sequence[str], say: Callable[[str], None]) -> _Done:
     say("looking at the files")
     before, unsearchable = _prints(recipe, url), recipe.untested(url)
-    done = [recipe.purge(one, (), on_progress=say) for one in stores or (url,)]
+    through = stores if url.startswith("chroma:") and stores else (url,)
+    done = [recipe.purge(one, (), on_progress=say) for one in through]
     say("looking at the files again")
     after, untested = _prints(recipe, url), recipe.untested(url)
     kinds = {one.how for one in done}

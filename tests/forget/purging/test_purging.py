@@ -16,7 +16,7 @@ from purged_stores import (
     made,
 )
 
-from ragshield.errors import StoreError
+from ragshield.errors import StoreError, UsageError
 from ragshield.forget import StorePurged, purge_store
 from ragshield.forget.purging import journal_path, purge_prospect
 
@@ -121,3 +121,18 @@ def test_what_the_last_collection_left_goes_once_it_is_deleted(tmp_path) -> None
     assert fresh.query(query_embeddings=[[0.0, 1.0]])["ids"] == [["a"]]
     assert fresh.get(where_document={"$contains": "new beginning"})["ids"] == ["a"]
     client.close()
+
+
+def test_the_files_of_a_stopped_server_are_purged_and_those_of_a_running_one_are_not(
+    tmp_path,
+) -> None:
+    _, batch, _ = made("chroma", tmp_path)
+    server = "chroma+http://127.0.0.1:1"
+    with pytest.raises(UsageError, match="a running server keeps its files") as told:
+        purge_store(f"{server}#docs")
+    assert "chroma:FOLDER" in str(told.value)
+    url = f"{server}?files={tmp_path}/db#docs"
+    assert journal_path(url) == tmp_path / "db" / ".ragshield-purge.journal"
+    done = purge_store(url)
+    assert (done.how, done.n_live, done.store_url) == ("in place", N - len(GONE), url)
+    assert left(tmp_path, batch, GONE) == {"texts": 0, "vectors": 0}
