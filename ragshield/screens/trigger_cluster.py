@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import ClassVar
 
@@ -121,7 +121,10 @@ class TriggerCluster:
         texts = [p.text[:_READ_CHARS] for p in passages]
         if not _may_share(texts):
             return
-        phrase = _phrase(texts, _around(snapshot, rows))
+        phrase = _phrase(texts)
+        if _suspicion(phrase, len(rows)) < MIN_SHOWN:  # whatever the passages around say
+            return
+        phrase = replace(phrase, n_own=_lacked(phrase.words, _around(snapshot, rows)))
         suspicion = _suspicion(phrase, len(rows))
         if suspicion < MIN_SHOWN:
             return
@@ -201,7 +204,8 @@ def _may_share(texts: Sequence[str]) -> bool:
     return n_shared >= least
 
 
-def _phrase(texts: Sequence[str], around: Sequence[set[str]]) -> _Phrase:
+def _phrase(texts: Sequence[str]) -> _Phrase:
+    """What the texts share, as if no passage around had any of it."""
     held = [set(content_words(text)) for text in texts]
     counts = Counter(word for found in held for word in found)
     shared = {word for word, n in counts.items() if n >= 0.8 * len(texts)}
@@ -213,17 +217,22 @@ def _phrase(texts: Sequence[str], around: Sequence[set[str]]) -> _Phrase:
                 seen[word.lower()] += 1
                 named[word.lower()] += word[0].isupper() or word[0].isdigit()
     own = {word for word in shared if 2 * named[word] < seen[word]}
-    known = [len(own & other) for other in around]
     rest = [found - shared for found in held]
     portion = [len(found & shared) / max(1, len(found)) for found in held]
     return _Phrase(
         tuple(sorted(own)),
-        n_own=len(own) - (float(np.quantile(known, 0.9)) if known else 0.0),
+        n_own=float(len(own)),
         elsewhere=_overlap(rest),
         n_other=float(np.mean([len(r) for r in rest])),
         portion=float(np.mean(portion)),
         verbatim=_overlap([_runs(text) for text in texts]),
     )
+
+
+def _lacked(words: Sequence[str], around: Sequence[set[str]]) -> float:
+    """How many of the words nine in ten of the passages around lack at least."""
+    known = [sum(word in other for word in words) for other in around]
+    return len(words) - (float(np.quantile(known, 0.9)) if known else 0.0)
 
 
 def _runs(text: str) -> set[str]:
