@@ -6,6 +6,8 @@ python benchmarks/scan_detection.py --sizes 20 200 --keep scan.json --again engi
     these draws, and what is named, anew; the rest from an earlier run over the same store
 python benchmarks/scan_detection.py --findings folder
     keep the findings of each draw there, and go on with those that are there already
+python benchmarks/scan_detection.py --findings folder --known earlier --anew same-length
+    judge with this screen alone; what the others find is taken from an earlier folder
 """
 
 from __future__ import annotations
@@ -75,17 +77,28 @@ class World:
     draws: list[Draw]
     families: list[Family]
     kept: Path | None
+    known: Path | None = None
+    anew: tuple[str, ...] = ()
 
     def findings(self, name: str, store: Store) -> dict[str, list[Finding]]:
         """What each screen finds in a store; from disk, if a run before found it."""
-        file = None if self.kept is None else self.kept / f"{re.sub(r'[^a-z0-9]+', '-', name)}.pkl"
+        name = f"{re.sub(r'[^a-z0-9]+', '-', name)}.pkl"
+        file = None if self.kept is None else self.kept / name
         if file is not None and file.is_file():
-            found: dict[str, list[Finding]] = pickle.loads(file.read_bytes())
-            return found
-        found = self.judge.findings(store)
+            return _unpickled(file)
+        before: dict[str, list[Finding]] = {}
+        if self.known is not None and (self.known / name).is_file():
+            before = _unpickled(self.known / name)
+            before = {screen: fs for screen, fs in before.items() if screen not in self.anew}
+        found = self.judge.findings(store, before)
         if file is not None:
             file.write_bytes(pickle.dumps(found))
         return found
+
+
+def _unpickled(file: Path) -> dict[str, list[Finding]]:
+    found: dict[str, list[Finding]] = pickle.loads(file.read_bytes())
+    return found
 
 
 _world: World | None = None
@@ -134,6 +147,7 @@ def measure(number: int) -> dict[str, Any]:
         **{k: v for k, v in asdict(given).items() if k in ("family", "kind", "size")},
         "n_planted": len(given.passages),
         "n_store": len(store),
+        "peers": given.peers,
         "methods": {name: _found(ids, place, len(store)) for name, ids in lists.items()},
         "at_half": {"poisoned": sum(x in place for x in half), "listed": at_half},
         "findings": compact(every, place),
@@ -180,7 +194,13 @@ def _tell(text: str) -> None:
 
 
 def world_of(
-    size: int, quick: bool, sizes: Sequence[int], *, with_peers: bool, folder: Path | None
+    size: int,
+    quick: bool,
+    sizes: Sequence[int],
+    *,
+    with_peers: bool,
+    folder: Path | None,
+    known: tuple[Path | None, Sequence[str]] = (None, ()),
 ) -> World:
     """The store, the families and the draws, with everything fitted that is fitted once."""
     data = DevData(data_folder())
@@ -208,7 +228,7 @@ def world_of(
     if with_peers:
         _tell("fitting the other methods")
         methods = dict(peers(fit(store), MinHash([p.text for p in store.all])))
-    return World(store, encoder, judge, methods, draws, found, folder)
+    return World(store, encoder, judge, methods, draws, found, folder, known[0], tuple(known[1]))
 
 
 def _engine() -> dict[str, Any]:
@@ -307,6 +327,8 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, default=None, help="scan.json of an earlier run")
     parser.add_argument("--again", nargs="+", choices=OTHERS, default=(), help="beside --keep")
     parser.add_argument("--findings", type=Path, default=None, help="folder to keep them in")
+    parser.add_argument("--known", type=Path, default=None, help="such a folder, of before")
+    parser.add_argument("--anew", nargs="+", default=(), help="screens to judge with again")
     parser.add_argument("--out", type=Path, default=None)
     given = parser.parse_args()
     started = time.perf_counter()
@@ -318,6 +340,7 @@ def main() -> None:
         sizes,
         with_peers=earlier is None,
         folder=given.findings,
+        known=(given.known, given.anew),
     )
     if given.findings is not None:
         given.findings.mkdir(parents=True, exist_ok=True)
@@ -330,7 +353,7 @@ def main() -> None:
     rows, others = measured(world, given.workers, numbers)
     ranking = _ranking(world, rows, honest, given) if earlier is None or 60 in sizes else {}
     for row in rows:
-        del row["findings"]
+        del row["findings"], row["peers"]
     result = {
         **(earlier or {}),
         "n_honest": len(world.store),

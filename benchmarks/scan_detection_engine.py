@@ -31,7 +31,7 @@ def whole_scan(
             poison.append(passage)
             family_of[passage.id] = family.name
     mixed = planted(store, poison, encoder.encode([p.text for p in poison]))
-    every = [f for fs in judge.findings(mixed).values() for f in fs]
+    every = [f for fs in judge.findings(mixed, {}).values() for f in fs]
     budgets = (0.002, 0.01)
     exact = ranked(every, mixed).ids
     batch = Batch(mixed.all, mixed.vectors)

@@ -66,7 +66,7 @@ def held_out(
     The draws that peers saw, too; the best have the highest mean recall at 0.2 %. `each` is
     `map`, or one that works in several processes.
     """
-    used = [row for row in rows if "HubScan's hubness" in row["methods"]]
+    used = [row for row in rows if row["peers"]]
     found = {c: list(each(partial(_recalls, constants=c), used)) for c in tried}
     out: dict[str, Any] = {}
     for i, row in enumerate(used):

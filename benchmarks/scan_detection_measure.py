@@ -16,7 +16,14 @@ from ragshield.screening import screens_named
 EXPOSING = "secrets"
 """Screens that find what is exposed, not poisoned; left out here."""
 
-_BY_ROWS = ("token-soup", "split-payload", "question-echo", "forged-metadata", "bursts")
+_BY_ROWS = (
+    "token-soup",
+    "split-payload",
+    "question-echo",
+    "forged-metadata",
+    "bursts",
+    "same-length",
+)
 """Screens whose reading of a part needs nothing outside of it."""
 
 
@@ -39,21 +46,30 @@ class Judge:
         self._read: dict[str, list[Any]] = {}
         self._found: dict[str, list[Finding]] = {}
 
-    def _read_honest(self) -> None:
+    def _read_honest(self, known: Mapping[str, list[Finding]]) -> None:
         store = self._honest
         for screen in self.screens:
+            if screen.name in known or screen.name in self._found or screen.name in self._read:
+                continue
             if not isinstance(screen, StoreScreen):
                 self._found[screen.name] = _screened(screen, store.all)
             elif screen.name in _BY_ROWS:
                 self._read[screen.name] = [screen.read(store, part) for part in store.parts()]
 
-    def findings(self, store: Store) -> dict[str, list[Finding]]:
-        """What each screen finds in the honest store with more passages behind."""
-        if not self._found:
-            self._read_honest()
+    def findings(
+        self, store: Store, known: Mapping[str, list[Finding]]
+    ) -> dict[str, list[Finding]]:
+        """What each screen finds in the honest store with more passages behind.
+
+        What is in `known`, by the name of the screen, is not judged again.
+        """
+        self._read_honest(known)
         new = store.all[len(self._honest) :]
         out = {}
         for screen in self.screens:
+            if screen.name in known:
+                out[screen.name] = known[screen.name]
+                continue
             if not isinstance(screen, StoreScreen):
                 out[screen.name] = [*self._found[screen.name], *_screened(screen, new)]
                 continue
