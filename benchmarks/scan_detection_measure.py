@@ -73,9 +73,9 @@ class Judge:
             if not isinstance(screen, StoreScreen):
                 out[screen.name] = [*self._found[screen.name], *_screened(screen, new)]
                 continue
-            known = self._read.get(screen.name, [])
-            rest = store.parts()[len(known) :]
-            read = [*known, *(screen.read(store, part) for part in rest)]
+            kept = self._read.get(screen.name, [])
+            rest = store.parts()[len(kept) :]
+            read = [*kept, *(screen.read(store, part) for part in rest)]
             out[screen.name] = screen.judge(store, read)
         return out
 
