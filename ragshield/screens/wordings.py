@@ -9,6 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from pathlib import Path
+from typing import Any
+
+from ragshield.screens.needs import Clause, folded, needs_of
 
 READ_CHARS = 400_000
 """Longer passages are read from both ends, half of this from each."""
@@ -51,7 +54,7 @@ class Reading:
     Attributes:
         lines: with its line ends, blanks collapsed.
         flat: the same on one line.
-        vocabulary: its words in lower case.
+        vocabulary: its words, `folded`.
         whole: False if the passage was too long and its middle was left out.
     """
 
@@ -69,23 +72,16 @@ class Wording:
         name: short name, for evidence.
         says: what a match shows, as words that go on "it ...".
         weight: suspicion from this alone, in (0, 1).
-        needs: words of which the passage has at least one wherever the pattern matches.
-        marks: pieces of text, in lower case, likewise: one of them, or one of the words.
-            Where there are neither, the pattern is always tried.
-        also: words of which it has at least one as well; empty for none.
+        needs: what every passage has that the pattern matches, read off the pattern.
         by_line: whether the pattern looks at lines instead of the flattened text.
-        not_ascii: whether it can match in no text of ASCII characters alone.
         pattern: compiled, ignoring case.
     """
 
     name: str
     says: str
     weight: float
-    needs: frozenset[str]
-    marks: tuple[str, ...]
-    also: frozenset[str]
+    needs: tuple[Clause, ...]
     by_line: bool
-    not_ascii: bool
     pattern: re.Pattern[str]
 
 
@@ -95,36 +91,32 @@ class Table:
 
     Attributes:
         wordings: in the order in which they are tried.
-        by_word: each word that any of them needs, with the places of those that do.
-        by_mark: the places of those that marks may set off, with these.
+        by_word: each word of the first thing that any of them needs, with their places.
+        by_piece: the places of those that a piece of text may set off, with the pieces.
+        in_ascii: the same for texts of ASCII characters alone.
         always: the places of those that need nothing.
-        foreign: the places of those that need a character which is not ASCII.
     """
 
     wordings: tuple[Wording, ...]
     by_word: Mapping[str, tuple[int, ...]] = field(init=False, repr=False)
-    by_mark: tuple[tuple[int, tuple[str, ...]], ...] = field(init=False, repr=False)
+    by_piece: tuple[tuple[int, tuple[str, ...]], ...] = field(init=False, repr=False)
+    in_ascii: tuple[tuple[int, tuple[str, ...]], ...] = field(init=False, repr=False)
     always: tuple[int, ...] = field(init=False, repr=False)
-    foreign: tuple[int, ...] = field(init=False, repr=False)
     _words: frozenset[str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         by_word: dict[str, tuple[int, ...]] = {}
-        for i, wording in enumerate(self.wordings):
-            for word in wording.needs:
+        first = [(i, w.needs[0]) for i, w in enumerate(self.wordings) if w.needs]
+        for i, clause in first:
+            for word in clause.words:
                 by_word[word] = (*by_word.get(word, ()), i)
-        foreign = tuple(i for i, w in enumerate(self.wordings) if w.not_ascii)
-        by_mark = tuple((i, w.marks) for i, w in enumerate(self.wordings) if w.marks)
-        always = tuple(
-            i
-            for i, w in enumerate(self.wordings)
-            if not w.marks and not w.needs and not w.not_ascii
-        )
+        by_piece = tuple((i, clause.pieces) for i, clause in first if clause.pieces)
+        in_ascii = ((i, tuple(x for x in pieces if x.isascii())) for i, pieces in by_piece)
         for name, value in (
             ("by_word", by_word),
-            ("by_mark", by_mark),
-            ("always", always),
-            ("foreign", foreign),
+            ("by_piece", by_piece),
+            ("in_ascii", tuple((i, pieces) for i, pieces in in_ascii if pieces)),
+            ("always", tuple(i for i, w in enumerate(self.wordings) if not w.needs)),
             ("_words", frozenset(by_word)),
         ):
             object.__setattr__(self, name, value)
@@ -137,22 +129,26 @@ class Table:
 
     def possible(self, reading: Reading) -> list[Wording]:
         """The wordings that may occur, in their order; most passages leave hardly any."""
-        # Other scripts have letters that a pattern takes for those of a mark.
-        flat = reading.flat
-        return self._possible(reading.vocabulary, flat.lower() if flat.isascii() else None)
+        return self._possible(reading.vocabulary, folded(reading.flat))
 
-    def _possible(self, said: frozenset[str], lowered: str | None) -> list[Wording]:
+    def _possible(self, said: frozenset[str], text: str) -> list[Wording]:
         at = {i for word in self._words & said for i in self.by_word[word]}
-        at.update(self.always if lowered is not None else (*self.always, *self.foreign))
-        for i, marks in self.by_mark:
-            for mark in marks:
-                if lowered is None or mark in lowered:
+        at.update(self.always)
+        for i, pieces in self.in_ascii if text.isascii() else self.by_piece:
+            for piece in pieces:
+                if piece in text:
                     at.add(i)
                     break
         if not at:
             return []
         tried = (self.wordings[i] for i in sorted(at))
-        return [w for w in tried if not w.also or not w.also.isdisjoint(said)]
+        return [w for w in tried if all(_met(clause, said, text) for clause in w.needs[1:])]
+
+
+def _met(clause: Clause, said: frozenset[str], text: str) -> bool:
+    if not clause.words.isdisjoint(said):
+        return True
+    return any(piece in text for piece in clause.pieces)
 
 
 def may_match(text: str, tables: Sequence[Table]) -> bool:
@@ -160,7 +156,7 @@ def may_match(text: str, tables: Sequence[Table]) -> bool:
     if not text.isascii():
         return True
     said = frozenset(text.translate(_LETTERS).split())
-    lowered = " ".join(text.lower().split())
+    lowered = text.lower()
     return any(table._possible(said, lowered) for table in tables)
 
 
@@ -194,7 +190,7 @@ def _read(text: str) -> Reading:
     else:
         text = unicodedata.normalize("NFKC", _UNSEEN.sub("", text)).translate(_STRAIGHT)
         text = _BLANKS.sub(" ", _MIXED_WORD.sub(_folded, text))
-        vocabulary = frozenset(_VOCABULARY.findall(text.lower()))
+        vocabulary = frozenset(folded(" ".join(_VOCABULARY.findall(text))).split())
     lines = (_LINES.sub("\n", text) if "\n" in text else text).strip()
     return Reading(lines, lines.replace("\n", " "), vocabulary, whole)
 
@@ -237,24 +233,21 @@ def load(name: str) -> Mapping[str, Table]:
     """The tables of a TOML file beside this module: table name to its wordings."""
     text = Path(__file__).with_name(f"{name}.toml").read_text(encoding="utf-8")
     return {
-        table: Table(
-            tuple(
-                Wording(
-                    entry["name"],
-                    entry["says"],
-                    entry["weight"],
-                    frozenset(entry.get("needs", "").split()),
-                    tuple(entry.get("marks", ())),
-                    frozenset(entry.get("also", "").split()),
-                    entry.get("by_line", False),
-                    entry.get("not_ascii", False),
-                    re.compile(entry["pattern"], re.IGNORECASE | re.MULTILINE),
-                )
-                for entry in entries
-            )
-        )
+        table: Table(tuple(map(_wording, entries)))
         for table, entries in tomllib.loads(text).items()
     }
+
+
+def _wording(entry: Mapping[str, Any]) -> Wording:
+    pattern = re.compile(entry["pattern"], re.IGNORECASE | re.MULTILINE)
+    return Wording(
+        entry["name"],
+        entry["says"],
+        entry["weight"],
+        needs_of(pattern),
+        entry.get("by_line", False),
+        pattern,
+    )
 
 
 def quoted(text: str, n_chars: int = QUOTE_CHARS) -> str:

@@ -49,7 +49,7 @@ def _text_for(parsed: Any, rng: random.Random) -> str:
 def _one_of(members: Any, rng: random.Random) -> str:
     kinds = [(str(op), value) for op, value in members]
     if kinds[0][0] == "NEGATE":
-        return rng.choice(" ax")
+        return rng.choice(" ax.")
     op, value = rng.choice(kinds)
     if op == "LITERAL":
         return chr(value)
@@ -64,16 +64,14 @@ def test_a_text_that_a_pattern_matches_leaves_it_possible(table: Any, wording: A
     parsed = _parser.parse(wording.pattern.pattern, re.IGNORECASE | re.MULTILINE)
     n = 0
     for _ in range(_N):
-        reading = read(
-            rng.choice(("{}", "It is so. {} And more.", "x\n{}\ny")).format(_text_for(parsed, rng))
-        )
+        text = _text_for(parsed, rng)
+        text = rng.choice((text, text.strip().capitalize()))
+        reading = read(rng.choice(("{}", "It is so. {} And more.", "x\n{}\ny")).format(text))
         if wording.pattern.search(reading.lines if wording.by_line else reading.flat) is None:
             continue
-        if wording.needs.isdisjoint(reading.vocabulary) and not wording.marks and wording.needs:
-            continue  # `needs` itself leaves a few rare forms out; here it is taken as given
         n += 1
         assert wording in table.possible(reading), reading.lines
-    assert n or not (wording.also or wording.marks), "no text was made that the pattern matches"
+    assert n, "no text was made that the pattern matches"
 
 
 @pytest.mark.parametrize("form", _forms(), ids=lambda form: form.name)
