@@ -100,3 +100,41 @@ def test_a_small_store_and_one_without_vectors_are_not_judged(word_encoder) -> N
 def test_parameters_out_of_range_are_refused() -> None:
     with pytest.raises(ValueError, match=r"drop_from is 0; it must be in \(0, 1\]"):
         TriggerCluster(drop_from=0)
+
+
+def test_clusters_of_many_triggers_that_touch_are_found_all_the_same(word_encoder) -> None:
+    rng = np.random.default_rng(12)
+    words = vocabulary()
+    first, second, third = (words[at : at + 4] for at in (0, 10, 20))
+    texts, triggers = (
+        plain(),
+        [(a, b, third[(i + j) % 4]) for i, a in enumerate(first) for j, b in enumerate(second)],
+    )
+    for trigger in triggers[:8]:
+        texts += [f"{' '.join(rng.choice(words[100:], 5))} {' '.join(trigger)}" for _ in range(9)]
+    stored = batch(texts, word_encoder)
+    found = TriggerCluster().screen(stored)
+    planted = {f"p{i}" for i in range(120, 120 + 72)}
+    accused = {f.passage_id for f in found}
+    assert len(accused & planted) >= 30
+    assert len(accused - planted) <= 4
+    snapshot = MemorySnapshot(stored)
+    gap = least_gap(snapshot)
+    apart = clusters([standing_apart(snapshot, range(len(snapshot)), gap=gap)])
+    assert len({row for cluster in apart for row in cluster.rows if row >= 120}) < 15
+
+
+def test_a_phrase_of_nine_texts_says_more_than_the_same_of_three(word_encoder) -> None:
+    three, nine = (
+        max(
+            (
+                f.suspicion
+                for f in TriggerCluster().screen(
+                    batch(plain() + carrying(TRIGGER, n), word_encoder)
+                )
+            ),
+            default=0.0,
+        )
+        for n in (3, 9)
+    )
+    assert three < nine
