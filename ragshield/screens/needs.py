@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from importlib.util import find_spec
-from itertools import islice, product
+from itertools import groupby, islice, product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -76,11 +76,7 @@ def needs_of(pattern: re.Pattern[str]) -> tuple[Clause, ...]:
         return ()
     parsed = _parser.parse(pattern.pattern, pattern.flags)
     # Cut at every word, branches tell less of where words end and more of what is in them.
-    clauses = {
-        clause
-        for cut in (False, True)
-        for clause in _closed(_sequence(parsed, cut=cut, whole=True)).clauses
-    }
+    clauses = {clause for cut in (False, True) for clause in _whole(parsed, cut=cut).clauses}
     found = sorted(clauses, key=lambda clause: (_cost(clause), sorted(clause)))
     return tuple(map(_clause, found[:_MOST_CLAUSES]))
 
@@ -100,15 +96,21 @@ def _clause(atoms: Iterable[str]) -> Clause:
     return Clause(words, tuple(kept))
 
 
+def _whole(parsed: Any, *, cut: bool) -> _Read:
+    if len(parsed) == 1 and str(parsed[0][0]) == "BRANCH":
+        return _any_of([_whole(branch, cut=cut) for branch in parsed[0][1][1]])
+    read = _sequence(parsed, cut=cut, whole=True)
+    return _Read(frozenset({_ANYTHING}), read.clauses + _clauses_of(read.forms))
+
+
 def _sequence(parsed: Any, *, cut: bool, whole: bool = False) -> _Read:
     """Parts one after the other; of the whole pattern, or of a piece of it."""
     forms, clauses = frozenset({""}), tuple[frozenset[str], ...]()
-    for op, value in parsed:
-        part = _part(str(op), value, cut=cut)
+    for part in _parts(parsed, cut=cut):
         clauses += part.clauses
         if len(forms) * len(part.forms) > _MOST_FORMS:
-            clauses += _clauses_of(form[_head(form) :] for form in forms)
-            forms = frozenset(map(_shortened, forms))
+            clauses += _clauses_of(form[0 if whole else _head(form) :] for form in forms)
+            forms = frozenset(map(_end if whole else _shortened, forms))
         if len(forms) * len(part.forms) > _MOST_FORMS:
             clauses += _clauses_of(part.forms)
             forms = frozenset({_ANYTHING})
@@ -117,14 +119,21 @@ def _sequence(parsed: Any, *, cut: bool, whole: bool = False) -> _Read:
         # Words end here in every form: what follows is looked at by itself.
         if (cut or whole) and all(form and form[-1] in _ENDS for form in forms):
             clauses += _clauses_of(form[0 if whole else _head(form) :] for form in forms)
-            forms = frozenset(form[-1] if whole else _shortened(form) for form in forms)
+            forms = frozenset(map(_end if whole else _shortened, forms))
     return _Read(forms, clauses)
+
+
+def _parts(parsed: Any, *, cut: bool) -> Iterator[_Read]:
+    """What is known of each part; characters that follow one another are one."""
+    for op, members in groupby(parsed, lambda member: str(member[0])):
+        if op == "LITERAL":
+            yield _Read(frozenset({"".join(_character(code) for _, code in members)}))
+        else:
+            yield from (_part(op, value, cut=cut) for _, value in members)
 
 
 def _part(op: str, value: Any, *, cut: bool) -> _Read:
     match op:
-        case "LITERAL":
-            return _Read(frozenset({_character(value)}))
         case "IN":
             return _Read(frozenset(_one_of(value)))
         case "AT":
@@ -217,10 +226,6 @@ def _repeated(inner: _Read, least: int, most: int) -> _Read:
     return _Read(frozenset(forms), inner.clauses if least else ())
 
 
-def _closed(read: _Read) -> _Read:
-    return _Read(frozenset({_ANYTHING}), read.clauses + _clauses_of(read.forms))
-
-
 def _head(form: str) -> int:
     """How many letters it begins with: what stands before them is not known yet."""
     n = 0
@@ -231,17 +236,23 @@ def _head(form: str) -> int:
 
 def _shortened(form: str) -> str:
     """The letters that it begins and ends with, and what stands beside them."""
-    head, tail = _head(form), len(form)
+    head, end = _head(form), _end(form)
+    if head + 1 >= len(form) - len(end) + 1:
+        return form
+    return form[: head + 1] + _ANYTHING + end
+
+
+def _end(form: str) -> str:
+    """The letters that it ends with, and what stands before them."""
+    tail = len(form)
     while tail and form[tail - 1].isalpha():
         tail -= 1
-    if head + 1 >= tail:
-        return form
-    return form[: head + 1] + _ANYTHING + form[tail - 1 :]
+    return form[max(tail - 1, 0) :]
 
 
 def _clauses_of(forms: Iterable[str]) -> tuple[frozenset[str], ...]:
     """Words and pieces of which every form has one; other ones; and so on."""
-    every = [_atoms(form) for form in forms]
+    every = {_atoms(form) for form in forms}
     if not every or not all(every):
         return ()
     found: list[frozenset[str]] = []
@@ -255,7 +266,7 @@ def _clauses_of(forms: Iterable[str]) -> tuple[frozenset[str], ...]:
     return tuple(found)
 
 
-def _covering(every: Sequence[set[str]]) -> frozenset[str]:
+def _covering(every: Iterable[frozenset[str]]) -> frozenset[str]:
     """Few and rare ones, one of them in each set: the best for what it costs, again and again."""
     chosen: set[str] = set()
     left = list(every)
@@ -267,7 +278,8 @@ def _covering(every: Sequence[set[str]]) -> frozenset[str]:
     return frozenset(chosen)
 
 
-def _atoms(form: str) -> set[str]:
+@lru_cache(maxsize=4096)
+def _atoms(form: str) -> frozenset[str]:
     """Words, between edges, and pieces of a form."""
     found = set()
     for run in _RUN.finditer(form):
@@ -281,7 +293,7 @@ def _atoms(form: str) -> set[str]:
             found.add(f"{_EDGE}{text}{_EDGE}")
         elif len(text) >= _SHORTEST_PIECE or not text.isascii():
             found.add(text)
-    return found
+    return frozenset(found)
 
 
 @cache
