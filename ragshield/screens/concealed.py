@@ -87,6 +87,7 @@ _HEX = re.compile(r"(?<![0-9A-Za-z])(?:0x)?(?:[0-9a-fA-F]{2}){16,100000}(?![0-9A
 _ESCAPED = re.compile(r"(?:\\x[0-9a-fA-F]{2}){12,4000}|(?:\\u00[0-9a-fA-F]{2}){12,4000}")
 _ENTITIES = re.compile(r"(?:&#(?:x[0-9a-f]{2}|\d{2,3});){12,4000}", re.I)
 _PERCENT = re.compile(r"(?:%[2-7][0-9a-fA-F]){12,4000}")
+_LOOK_ALIKE = re.compile(f"[{''.join(LOOK_ALIKES)}]")
 _SHORTEST_CODE = 24
 """Fewest characters, none of them a blank, that any of these patterns match."""
 _SPEECH = re.compile(r"[A-Za-z]{2,}")
@@ -142,8 +143,9 @@ def _characters(text: str) -> Iterator[Concealed]:
 
 def _letters(text: str) -> Iterator[Concealed]:
     mixed = []
-    cyrillic = len(_CYRILLIC_WORD.findall(text)) >= _PROSE_WORDS
-    for match in _WORD.finditer(text):
+    disguised = _LOOK_ALIKE.search(text) is not None
+    cyrillic = disguised and len(_CYRILLIC_WORD.findall(text)) >= _PROSE_WORDS
+    for match in _WORD.finditer(text) if disguised else ():
         word = match.group()
         foreign = [c for c in word if not _LATIN.match(c)]
         if not foreign or len(foreign) == len(word):

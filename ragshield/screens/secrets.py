@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -25,6 +26,7 @@ Disclosure; CWE Exposure of Sensitive Information."""
 _MANY_CONTACTS = 10
 _MAX_OF_A_FORM = 2000
 _NEAR_CHARS = 60
+_DIGIT = re.compile(r"\d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +123,9 @@ def exposed(text: str) -> Iterator[tuple[Form, int, int]]:
     longest = max(map(len, text.split()), default=0)
     taken: list[tuple[int, int]] = []
     seen: set[str] = set()
-    for form in _forms():
-        if form.run > longest or not _may_hold(form, text, lowered):
+    has_digit = _DIGIT.search(text) is not None
+    for form in _forms_of(longest, has_digit):
+        if not _may_hold(form, text, lowered):
             continue
         for match in islice(form.pattern.finditer(text), _MAX_OF_A_FORM):
             value = match.groupdict().get("value") or match.group()
@@ -156,6 +159,29 @@ def _beside(form: Form, lowered: str, match: re.Match[str]) -> bool:
         return True
     around = lowered[max(0, match.start() - _NEAR_CHARS) : match.end() + _NEAR_CHARS]
     return any(re.search(rf"(?<!\w){re.escape(word)}", around) for word in form.near if word != "+")
+
+
+def _forms_of(longest: int, has_digit: bool) -> tuple[Form, ...]:
+    """Those that may occur where no piece without a blank is longer."""
+    # Which lengths count is the same between two of those that a form asks for.
+    at = bisect_right(_runs(), longest)
+    return _sorted_out(at, has_digit)
+
+
+@cache
+def _sorted_out(at: int, has_digit: bool) -> tuple[Form, ...]:
+    runs = set(_runs()[:at])
+    return tuple(
+        form
+        for form in _forms()
+        # What is found sooner holds a digit in every form that names it.
+        if form.run in runs and (has_digit or form.quick is None)
+    )
+
+
+@cache
+def _runs() -> list[int]:
+    return sorted({form.run for form in _forms()})
 
 
 @cache

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ragshield.screens.secrets import Form, _forms, _may_hold
+from ragshield.screens.secrets import Form, _forms, _forms_of, _may_hold
 from ragshield.screens.wordings import load, read
 
 # The parser that `re` itself uses; the only way to write texts that a pattern matches.
@@ -84,5 +84,6 @@ def test_a_text_that_holds_a_secret_is_searched_for_it(form: Form) -> None:
         if (match := form.pattern.search(text)) is not None:
             n += 1
             assert max(map(len, match.group().split())) >= form.run, text
+            assert form in _forms_of(max(map(len, text.split())), bool(re.search(r"\d", text)))
             assert _may_hold(form, text, text.lower()), text
     assert n, "no text was made that the pattern matches"
