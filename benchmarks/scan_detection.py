@@ -360,7 +360,9 @@ def main() -> None:
         "n_cores": os.cpu_count(),
         "seconds": round(time.perf_counter() - started),
         "load": os.getloadavg()[2],
-        "kept": None if earlier is None else {"sizes": sizes, "again": given.again},
+        "kept": None
+        if earlier is None
+        else {"sizes": sizes, "again": given.again, "anew": given.anew},
         "clean": clean(world.store, honest),
         "draws": rows if earlier is None else merged(rows, earlier),
         **ranking,

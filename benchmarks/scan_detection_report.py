@@ -45,10 +45,12 @@ The screens were improved while these families and the honest passages of this s
 """
 
 KEPT = """
-`python benchmarks/scan_detection.py --sizes {sizes} --keep scan.json --again {again}`:
-measured last were {last};
-all else is of earlier runs over the same store. The screens have become quicker since the draws of
-60, with findings that were compared one by one and are equal.{stale}
+`python benchmarks/scan_detection.py --sizes {sizes} --keep scan.json{given}`:
+measured last were {last}; all else is of earlier runs over the same store.{anew}{stale}
+"""
+ANEW = """
+Judged anew in these draws: {screens}. What the other screens find in them was kept from the
+runs before; they have not changed since, or only in speed, with equal findings.
 """
 _NAMED = {
     "engine": "the whole scan",
@@ -60,12 +62,16 @@ _NAMED = {
 def _kept(kept: dict[str, Any] | None) -> str:
     if kept is None:
         return ""
-    sizes = " and ".join(map(str, kept["sizes"]))
+    sizes = [str(size) for size in kept["sizes"]]
+    named = " and ".join([", ".join(sizes[:-1]), sizes[-1]]) if len(sizes) > 1 else sizes[0]
+    anew = kept.get("anew", ())
+    given = {"--again": kept["again"], "--known earlier --anew": anew}
     old = [name for key, name in _NAMED.items() if key not in kept["again"]]
     return KEPT.format(
-        sizes=" ".join(map(str, kept["sizes"])),
-        again=" ".join(kept["again"]),
-        last=", ".join([f"the draws of {sizes}", *(_NAMED[name] for name in kept["again"])]),
+        sizes=" ".join(sizes),
+        given="".join(f" {option} {' '.join(names)}" for option, names in given.items() if names),
+        last=", ".join([f"the draws of {named}", *(_NAMED[name] for name in kept["again"])]),
+        anew=ANEW.format(screens=", ".join(f"`{name}`" for name in anew)) if anew else "",
         stale=f"\n**{' and '.join(old).capitalize()}: of an earlier state of the screens.**"
         if old
         else "",

@@ -36,7 +36,7 @@ _STEP = 1024
 
 _EVEN, _GAP, _OWN, _SIZE, _OFFSET = 1.5, 2.0, 1.2, 2.8, 19.0
 """Weights of a logistic regression over sets of honest passages and of poison: much the same
-whichever family or data set of poison is left out (`benchmarks/README.md`, scan)."""
+whichever family or data set of poison is left out (`benchmarks/results/same_length.md`)."""
 
 
 class _Set(NamedTuple):
