@@ -198,9 +198,10 @@ PAGE = """# The weights of same-length
 `python benchmarks/fit_same_length.py`. Examples: {n:,} even sets of the detection benchmark's
 honest store, and {n_poison} that hold three or more of 60 planted passages. Fitted on all:
 {weights}; the screen has these, rounded.
-*Share found*: of 200 planted passages, those in sets that come before the tenth honest set (about fifty honest passages, a quarter of an alert budget
-of 0.2 %), with 95 % intervals clustered by question; *fitted without*: the same with weights
-that never saw the family and its kin, or the data set.
+*Share found*: of 200 planted passages, those in sets that come before the tenth honest set
+(about fifty honest passages, a quarter of an alert budget of 0.2 %), with 95 % intervals
+clustered by question; *fitted without*: the same with weights that never saw the family and its
+kin, or the data set.
 
 {families}
 
