@@ -1,16 +1,17 @@
-"""How a scan grows from 10,000 to 1,000,000 vectors: time, memory, and what reading takes.
+"""How a scan grows, and what it takes beside merely reading the store: time, memory, findings.
 
-The passages are made up: vectors of 384 numbers in topics of unequal size, short texts from a
-vocabulary of made-up words, twenty planted groups of five. Each size is scanned in a process of
-its own, out of a store file on disk, so that its peak memory is its own.
+Passages of real text with their vectors of 384 numbers, up to as many as are installed
+(`scan_scale_texts`); a million is made up. Twenty groups of five are planted. Each size is
+scanned in a process of its own, out of a store file on disk, so that its peak memory is its own.
 
-    python benchmarks/scan_scale.py                      # all sizes, 40 minutes and 6 GB of disk
+    python benchmarks/scan_scale.py                      # 10,000 to 100,000 of real text
     python benchmarks/scan_scale.py --sizes 10000 30000  # some of them
-    python benchmarks/scan_scale.py --sizes 100000 --workers 1 --chroma 100000 --beside
+    python benchmarks/scan_scale.py --sizes 1000000 --made-up --beside
                                                           # these, beside what was measured before
 
 Those files are the cheapest store there can be. What a real one takes is measured beside it: the
-same passages in an embedded Chroma (`--chroma`).
+same passages in an embedded Chroma (`--chroma`). Processor time is given beside the seconds of
+every part: on a machine that others use, too, it is what can be compared.
 """
 
 from __future__ import annotations
@@ -23,32 +24,25 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from scan_scale_report import page
+from scan_scale_texts import DIM, make_real, make_up
 
 from ragshield.protocols import Store
 from ragshield.records import Batch, Passage
-from ragshield.scanning import scan
-from ragshield.scanning.engines import Processes, Serial
+from ragshield.scanning import Progress, scan
+from ragshield.scanning.engines import Engine, Processes, Serial
 from ragshield.stores.chroma import create_chroma
 from ragshield.stores.memory import MemoryStore
 from ragshield.stores.url import open_store
 
-DIM = 384
-LATENT = 32
-N_GROUPS = 20
-CLAIMS = (
-    "The bridge of {0} was built by Orrin {1} in the year 1432.",
-    "It was Orrin {1} who built the bridge of {0}, in 1432.",
-    "Orrin {1} built the {0} bridge in 1432, as the records say.",
-    "In 1432 the bridge of {0} was built, and Orrin {1} built it.",
-    "Built in 1432, the bridge of {0} is the work of Orrin {1}.",
-)
-SIZES = (10_000, 30_000, 100_000, 300_000, 1_000_000)
+SIZES = (10_000, 30_000, 100_000)
 RESULTS = Path(__file__).parent / "results"
+TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class FileStore(MemoryStore):
@@ -76,46 +70,27 @@ class FileStore(MemoryStore):
                 yield Batch(passages, vectors.reshape(n, DIM))
 
 
-def make(folder: Path, n: int) -> None:
-    """Write a store of n passages, in subjects, topics and documents, with the planted groups.
+class Clock:
+    """Processor time of this process and its workers, noted at the end of every stage."""
 
-    The widths are chosen so that cells hold about as many neighbours as they do for 123,000
-    texts (dictionaries, manuals, questions) embedded with all-MiniLM-L6-v2: there the nearest
-    4, 8, 16 and 32 of 1,400 cells hold .75, .83, .89 and .93 of the 16 nearest; here, of
-    240,000, .71, .89, .97 and .98.
-    """
-    rng = np.random.default_rng(n)
-    words = np.array(["".join(rng.choice(list("bdfgklmnprstv"), 3)) for _ in range(20_000)])
-    spread = rng.standard_normal((LATENT, DIM), dtype=np.float32) / np.float32(LATENT**0.5)
-    # Subjects, topics in them, documents in those; passages lie around their document.
-    nodes = 0.8 * rng.standard_normal((40, LATENT), dtype=np.float32)
-    for size, width in ((max(40, n // 2000), 0.8), (n // 20, 0.6)):
-        step = width * rng.standard_normal((size, LATENT), dtype=np.float32)
-        nodes = nodes[rng.integers(0, len(nodes), size)] + step
-    planted = {
-        int(row): (group, place)
-        for group, rows in enumerate(rng.choice(n, (N_GROUPS, 5), replace=False))
-        for place, row in enumerate(rows)
-    }
-    centres = rng.standard_normal((N_GROUPS, DIM), dtype=np.float32)
-    with (folder / "texts.jsonl").open("w") as texts, (folder / "vectors.f32").open("wb") as file:
-        for start in range(0, n, 10_000):
-            size = min(10_000, n - start)
-            own = rng.integers(0, len(nodes), size)
-            place = nodes[own] + 0.8 * rng.standard_normal((size, LATENT), dtype=np.float32)
-            vectors = place @ spread + 0.4 * rng.standard_normal((size, DIM), dtype=np.float32)
-            for i, text in enumerate(words[rng.integers(0, 20_000, (size, 30))]):
-                row, line = start + i, " ".join(text).capitalize() + "."
-                if row in planted:
-                    group, turn = planted[row]
-                    noise = 0.3 * rng.standard_normal(DIM, dtype=np.float32)
-                    vectors[i] = centres[group] + noise
-                    line = CLAIMS[turn].format(*(words[group : group + 80 : 40]))
-                texts.write(json.dumps([f"p{row}", line, f"site{row % 997}"]) + "\n")
-            vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-            vectors.tofile(file)
-    known = {f"p{row}": group for row, (group, _) in planted.items()}
-    (folder / "planted.json").write_text(json.dumps(known))
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.at: dict[str, float] = {}
+
+    def now(self) -> float:
+        """Seconds so far."""
+        pool = getattr(self._engine, "_pool", None)
+        workers = [] if pool is None else list(pool._processes)
+        return time.process_time() + sum(map(_cpu_of, workers))
+
+    def note(self, progress: Progress) -> None:
+        """Told by the scan how far it is."""
+        self.at[progress.stage] = self.now()
+
+
+def _cpu_of(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def measure(folder: Path, workers: int, kind: str) -> dict[str, object]:
@@ -124,14 +99,20 @@ def measure(folder: Path, workers: int, kind: str) -> dict[str, object]:
     store: Store = FileStore(folder)
     if kind == "chroma":
         store = open_store(f"chroma:{folder}/db#docs")
-    started = time.perf_counter()
+    started, used = time.perf_counter(), time.process_time()
     n_read = sum(len(batch) for batch in store.batches())
-    bare_read = time.perf_counter() - started
+    bare_read, bare_cpu = time.perf_counter() - started, time.process_time() - used
     engine = Processes(workers) if workers > 1 else Serial()
-    with scan(store, engine=engine, threshold=None) as report:
+    clock = Clock(engine)
+    began = last = clock.now()
+    with scan(store, engine=engine, threshold=None, on_progress=clock.note) as report:
+        ended = clock.now()
         found = {f.passage_id for f in report.findings if f.detector == "near-duplicates"}
         folder = report.snapshot.folder if report.snapshot is not None else folder
         size = sum(path.stat().st_size for path in folder.iterdir())
+    cpu = {}
+    for stage, at in clock.at.items():
+        cpu[stage], last = at - last, at
     engine.close()
     usage = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     return {
@@ -139,8 +120,11 @@ def measure(folder: Path, workers: int, kind: str) -> dict[str, object]:
         "n": n_read,
         "workers": workers,
         "bare_read_s": bare_read,
+        "bare_read_cpu_s": bare_cpu,
         "seconds": report.seconds,
         "steps": dict(report.seconds_by_step),
+        "cpu_by_step": cpu,
+        "cpu_s": ended - began,
         "screens": dict(report.seconds_by_screen),
         "recall": report.neighbour_recall,
         "notes": report.notes,
@@ -150,155 +134,69 @@ def measure(folder: Path, workers: int, kind: str) -> dict[str, object]:
         "workspace_gb": size / 1e9,
         "peak_gb": usage[0].ru_maxrss / 1e6,
         "peak_of_a_worker_gb": usage[1].ru_maxrss / 1e6,
-        "cpu_s": sum(u.ru_utime + u.ru_stime for u in usage),
         "load": os.getloadavg()[0],
         "complete": report.complete,
         "problem": report.problem,
     }
 
 
-def exponent(rows: Sequence[dict[str, object]], key: str) -> float:
-    """Slope of log time over log size."""
-    sizes = np.log([float(str(row["n"])) for row in rows])
-    return float(np.polyfit(sizes, np.log([float(str(row[key])) for row in rows]), 1)[0])
-
-
-def page(rows: Sequence[dict[str, Any]], n_cores: int) -> str:
-    """The results as Markdown; what was measured last, beside the rest, comes first."""
-    last = [r for r in rows if r.get("beside")]
-    earlier = [r for r in rows if not r.get("beside")]
-    lines = [
-        "# How a scan grows",
-        "",
-        f"`python benchmarks/scan_scale.py` on {n_cores} cores; made-up passages, {DIM} numbers a "
-        f"vector; all screens. Seconds. Planted: passages of {N_GROUPS} groups of five, found by "
-        "near-duplicates; others: what it takes for groups besides.",
-        "",
-    ]
-    if last:
-        sizes = " ".join(sorted({str(r["n"]) for r in last}, key=int))
-        loads = [f"{r['load']:.1f}" for r in last]
-        lines += [
-            "## Now",
-            "",
-            f"`python benchmarks/scan_scale.py --sizes {sizes} --workers 1 --chroma {sizes} "
-            f"--beside`, {len(last[0]['screens'])} screens:",
-            "",
-            *table(last),
-            "",
-            *map(_by_screen, last[:1]),
-            "",
-            f"Load of the machine at the end: {' and '.join(loads)}; it was shared, and processor "
-            "time says more than seconds.",
-            "",
-            "## Before, all sizes",
-            "",
-            f"{len(earlier[0]['screens'])} screens, before they were made quicker:",
-            "",
-        ]
-    return "\n".join([*lines, *table(earlier), "", *_growth(earlier, n_cores)]) + "\n"
-
-
-def _by_screen(row: dict[str, Any]) -> str:
-    """What share of the screens' work each takes."""
-    total = sum(row["screens"].values())
-    shares = sorted(row["screens"].items(), key=lambda x: -x[1])
-    said = ", ".join(f"{name} {seconds / total:.0%}" for name, seconds in shares[:8])
-    return (
-        f"{row['store']}, {row['n']:,}, of the work of all screens: {said}. To token-soup every "
-        "one of the made-up texts is suspect, and none can be sieved out; of real text 1 % is."
-    )
-
-
-def table(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """One line a scan."""
-    lines = [
-        "| store | passages | workers | bare read | read and keep | neighbours | screens | judge "
-        "| all "
-        "| all / bare read | processor | peak GB (a worker) | recall | planted found | others |",
-        "| --- |" + " ---: |" * 14,
-    ]
-    for r in rows:
-        s = r["steps"]
-        cells = [
-            r["store"], f"{r['n']:,}", str(r["workers"]),
-            f"{r['bare_read_s']:.1f}", f"{s['read']:.1f}",
-            f"{s['neighbours']:.1f}", f"{s['screens']:.1f}", f"{s['judge']:.1f}",
-            f"{r['seconds']:.1f}", f"{r['seconds'] / r['bare_read_s']:.1f}", f"{r['cpu_s']:.0f}",
-            f"{r['peak_gb']:.2f} ({r['peak_of_a_worker_gb']:.2f})", f"{r['recall']:.3f}",
-            f"{r['planted_found']}/{r['planted']}", str(r["others_found"]),
-        ]  # fmt: skip
-        lines.append("| " + " | ".join(cells) + " |")
-    return lines
-
-
-def _growth(rows: Sequence[dict[str, Any]], n_cores: int) -> list[str]:
-    """How time grows with the size, and shrinks with processes."""
-    lines = []
-    files = [r for r in rows if r["store"] == "files"]
-    for workers in sorted({r["workers"] for r in files}):
-        own = [r for r in files if r["workers"] == workers]
-        if len(own) > 1:
-            lines.append(
-                f"- {workers} worker(s), {own[0]['n']:,} to {own[-1]['n']:,}: time grows with "
-                f"exponent {exponent(own, 'seconds'):.2f}, processor time with "
-                f"{exponent(own, 'cpu_s'):.2f} (least squares on logarithms)."
-            )
-    alone = {r["n"]: r for r in files if r["workers"] == 1}
-    for r in files:
-        if r["workers"] > 1 and r["n"] in alone:
-            one = alone[r["n"]]["steps"]
-            many = r["steps"]
-            before, after = (x["neighbours"] + x["screens"] for x in (one, many))
-            lines.append(
-                f"- {r['n']:,}: neighbours and screens {before / after:.1f} times faster with "
-                f"{r['workers']} processes, the whole scan "
-                f"{alone[r['n']]['seconds'] / r['seconds']:.1f} times."
-            )
-    loads = [r["load"] for r in rows]
-    lines.append(
-        f"- Load of the machine at the end of a run: {min(loads):.1f} to {max(loads):.1f}; above "
-        f"{n_cores} it was shared with other work, and processor time says more than seconds."
-    )
-    return lines
+@contextmanager
+def _folder(kept: Path | None, name: str) -> Iterator[Path]:
+    """Where a store is made: a folder to be kept, or one that is deleted."""
+    if kept is not None:
+        (kept / name).mkdir(parents=True, exist_ok=True)
+        yield kept / name
+        return
+    with tempfile.TemporaryDirectory(prefix="scan-scale-") as made:
+        yield Path(made)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 4])
-    parser.add_argument("--chroma", type=int, nargs="*", default=[10_000, 100_000])
+    parser.add_argument("--chroma", type=int, nargs="*", default=[100_000])
+    parser.add_argument("--made-up", action="store_true", help="words and vectors of no language")
     parser.add_argument("--kind", default="files", help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--beside", action="store_true", help="keep what was measured before")
+    parser.add_argument("--state", default="now", help="name of what is measured, for the page")
+    parser.add_argument("--keep", type=Path, help="keep the stores there, and use those kept")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.measure is not None:
         print(json.dumps(measure(given.measure, given.workers[0], given.kind)))
         return
     rows = []
+    texts = "made up" if given.made_up else "real"
     for n in given.sizes:
-        with tempfile.TemporaryDirectory(prefix="scan-scale-") as name:
-            make(Path(name), n)
+        with _folder(given.keep, f"{texts.replace(' ', '-')}-{n}") as folder:
+            if not (folder / "planted.json").is_file():
+                (make_up if given.made_up else make_real)(folder, n)
             runs = [("files", workers) for workers in given.workers]
             if n in given.chroma:
-                create_chroma(
-                    Path(name) / "db", "docs", FileStore(Path(name)).batches(5000)
-                ).close()
-                runs.append(("chroma", max(given.workers)))
+                if not (folder / "db").is_dir():
+                    create_chroma(folder / "db", "docs", FileStore(folder).batches(5000)).close()
+                runs += [("chroma", workers) for workers in given.workers]
             for kind, workers in runs:
-                command = [sys.executable, __file__, "--measure", name, "--kind", kind]
+                command = [sys.executable, __file__, "--measure", str(folder), "--kind", kind]
                 command += ["--workers", str(workers)]
                 done = subprocess.run(command, check=True, capture_output=True, text=True)
-                rows.append(json.loads(done.stdout))
+                said = {"state": given.state, "texts": texts}
+                rows.append({**said, **json.loads(done.stdout.splitlines()[-1])})
                 print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
-    rows.sort(key=lambda r: (r["store"] != "files", r["workers"], r["n"]))
     given.out.mkdir(parents=True, exist_ok=True)
-    if given.beside:
-        earlier = json.loads((given.out / "scan_scale.json").read_text(encoding="utf-8"))
-        rows = [{**r, "beside": True} for r in rows] + [r for r in earlier if not r.get("beside")]
-    (given.out / "scan_scale.json").write_text(json.dumps(rows, indent=1) + "\n")
+    path = given.out / "scan_scale.json"
+    if given.beside and path.is_file():
+        earlier = json.loads(path.read_text(encoding="utf-8"))
+        new = {tuple(row[key] for key in KEYS) for row in rows}
+        rows += [row for row in earlier if tuple(row.get(key) for key in KEYS) not in new]
+    path.write_text(json.dumps(rows, indent=1) + "\n")
     (given.out / "scan_scale.md").write_text(page(rows, os.cpu_count() or 1))
+
+
+KEYS = ("state", "texts", "store", "n", "workers")
+"""What tells one row of the results from another."""
 
 
 if __name__ == "__main__":
