@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from ragshield.protocols import Snapshot
 from ragshield.screens.neighbours import Links, joined, linked_groups, mutual
 
-LARGEST = 8
-"""Rows of the largest set."""
+SMALLEST, LARGEST = 4, 8
+"""Rows of a set: three are of one length by chance too often."""
 
 STEP = 0.12
 """How much stricter a set that is larger is cut each time."""
@@ -122,7 +122,7 @@ def even_sets(
     cut: float,
     least_words: int,
 ) -> list[tuple[int, ...]]:
-    """Sets of three to eight rows that are one another's nearest of their own length.
+    """Sets of four to eight rows that are one another's nearest of their own length.
 
     Each row names its first four neighbours that are closer to it in length than half of the
     neighbours of such passages are; who name one another are joined.
@@ -155,4 +155,4 @@ def even_sets(
         )
     links = mutual(joined(naming), len(n_words))
     groups = linked_groups(links, cut=cut, largest=LARGEST, step=STEP)
-    return [tuple(group) for group in groups if 3 <= len(group) <= LARGEST]
+    return [tuple(group) for group in groups if SMALLEST <= len(group) <= LARGEST]

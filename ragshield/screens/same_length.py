@@ -14,7 +14,7 @@ from ragshield.protocols import Snapshot
 from ragshield.records import Action, Batch, Finding
 from ragshield.screens.apart import gaps
 from ragshield.screens.groups import group_id
-from ragshield.screens.lengths import LARGEST, UsualLengths, even_sets
+from ragshield.screens.lengths import LARGEST, SMALLEST, UsualLengths, even_sets
 from ragshield.screens.likeness import common_ground
 from ragshield.screens.neighbours import Background, usual_similarity
 from ragshield.screens.shape import DEPTH, between
@@ -62,7 +62,7 @@ class SameLength:
     passages about one thing were written by different people at different lengths. Where
     they were not (chunks of one size, entries of a dictionary), the store itself shows that
     neighbours are as alike in length by habit, and forms and editions share runs of words.
-    Sets of three or four must show more of it than larger ones.
+    Four must show more of it than five; three are not judged.
 
     Source: Zou et al., PoisonedRAG, USENIX Security 2025, arXiv 2402.07867 (several texts
     for a question, from one prompt with a limit of words).
@@ -172,7 +172,7 @@ def _standing_out(snapshot: Snapshot, n_words: NDArray[np.int32], near: Backgrou
     cut = float(near.median[-1] - 0.5 * near.spread[-1])
     sets = even_sets(snapshot, n_words, usual, cut=cut, least_words=_LEAST_WORDS)
     found = []
-    for size in range(3, LARGEST + 1):
+    for size in range(SMALLEST, LARGEST + 1):
         own = np.array([rows for rows in sets if len(rows) == size], dtype=np.intp)
         step = _STEP // size
         for start in range(0, len(own), step):

@@ -81,12 +81,13 @@ def test_texts_that_share_runs_of_words_are_editions(word_encoder) -> None:
     assert SameLength().screen(batch(honest() + texts, word_encoder)) == []
 
 
-def test_three_must_show_more_than_five(word_encoder) -> None:
-    five, three = (
+def test_four_must_show_more_than_five_and_three_are_not_judged(word_encoder) -> None:
+    five, four, three = (
         {f.suspicion for f in SameLength().screen(batch(honest() + wordings(n), word_encoder))}
-        for n in (5, 3)
+        for n in (5, 4, 3)
     )
-    assert max(three, default=0.0) < max(five)
+    assert max(four, default=0.0) < max(five)
+    assert not three
 
 
 def test_a_small_store_is_not_judged(word_encoder) -> None:
