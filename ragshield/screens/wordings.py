@@ -44,6 +44,7 @@ LOOK_ALIKES: Mapping[str, str] = dict(
     )
 )
 _FOLD = str.maketrans(dict(LOOK_ALIKES))
+_LOOK_ALIKE = re.compile(f"[{''.join(LOOK_ALIKES)}]")
 _MIXED_WORD = re.compile("[A-Za-z\u0261\u0370-\u04ff\u0501\u051b]+")
 
 
@@ -189,7 +190,9 @@ def _read(text: str) -> Reading:
             text = _BLANKS.sub(" ", text)
     else:
         text = unicodedata.normalize("NFKC", _UNSEEN.sub("", text)).translate(_STRAIGHT)
-        text = _BLANKS.sub(" ", _MIXED_WORD.sub(_folded, text))
+        if _LOOK_ALIKE.search(text):
+            text = _MIXED_WORD.sub(_folded, text)
+        text = _BLANKS.sub(" ", text)
         vocabulary = frozenset(folded(" ".join(_VOCABULARY.findall(text))).split())
     lines = (_LINES.sub("\n", text) if "\n" in text else text).strip()
     return Reading(lines, lines.replace("\n", " "), vocabulary, whole)
