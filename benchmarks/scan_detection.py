@@ -201,6 +201,7 @@ def world_of(
     with_peers: bool,
     folder: Path | None,
     known: tuple[Path | None, Sequence[str]] = (None, ()),
+    only: Sequence[str] = (),
 ) -> World:
     """The store, the families and the draws, with everything fitted that is fitted once."""
     data = DevData(data_folder())
@@ -220,7 +221,7 @@ def world_of(
     found = families(data, encoder, base, spare[:4000])
     if quick:
         found = [family for family in found if family.name in QUICK]
-    draws = draws_of(found, base, sizes)
+    draws = [d for d in draws_of(found, base, sizes) if not only or d.family in only]
     _tell(f"embedding what is planted in {len(draws)} draws")
     encoder.encode(list(dict.fromkeys(p.text for d in draws for p in d.passages)))
     judge = Judge(store)
@@ -329,6 +330,7 @@ def main() -> None:
     parser.add_argument("--findings", type=Path, default=None, help="folder to keep them in")
     parser.add_argument("--known", type=Path, default=None, help="such a folder, of before")
     parser.add_argument("--anew", nargs="+", default=(), help="screens to judge with again")
+    parser.add_argument("--only", nargs="+", default=(), help="families; beside --keep")
     parser.add_argument("--out", type=Path, default=None)
     given = parser.parse_args()
     started = time.perf_counter()
@@ -341,6 +343,7 @@ def main() -> None:
         with_peers=earlier is None,
         folder=given.findings,
         known=(given.known, given.anew),
+        only=given.only,
     )
     if given.findings is not None:
         given.findings.mkdir(parents=True, exist_ok=True)
@@ -362,7 +365,7 @@ def main() -> None:
         "load": os.getloadavg()[2],
         "kept": None
         if earlier is None
-        else {"sizes": sizes, "again": given.again, "anew": given.anew},
+        else {"sizes": sizes, "again": given.again, "anew": given.anew, "only": given.only},
         "clean": clean(world.store, honest),
         "draws": rows if earlier is None else merged(rows, earlier),
         **ranking,

@@ -46,8 +46,9 @@ The screens were improved while these families and the honest passages of this s
 
 KEPT = """
 `python benchmarks/scan_detection.py --sizes {sizes} --keep scan.json{given}`:
-measured last were {last}; all else is of earlier runs over the same store.{anew}{stale}
+measured last were {last}; all else is of earlier runs over the same store.{only}{anew}{stale}
 """
+ONLY = " Of these families alone: {families}."
 ANEW = """
 Judged anew in these draws: {screens}. What the other screens find in them was kept from the
 runs before; they have not changed since, or only in speed, with equal findings.
@@ -64,13 +65,14 @@ def _kept(kept: dict[str, Any] | None) -> str:
         return ""
     sizes = [str(size) for size in kept["sizes"]]
     named = " and ".join([", ".join(sizes[:-1]), sizes[-1]]) if len(sizes) > 1 else sizes[0]
-    anew = kept.get("anew", ())
+    anew, only = kept.get("anew", ()), kept.get("only", ())
     given = {"--again": kept["again"], "--known earlier --anew": anew}
     old = [name for key, name in _NAMED.items() if key not in kept["again"]]
     return KEPT.format(
         sizes=" ".join(sizes),
         given="".join(f" {option} {' '.join(names)}" for option, names in given.items() if names),
         last=", ".join([f"the draws of {named}", *(_NAMED[name] for name in kept["again"])]),
+        only=ONLY.format(families=", ".join(only)) if only else "",
         anew=ANEW.format(screens=", ".join(f"`{name}`" for name in anew)) if anew else "",
         stale=f"\n**{' and '.join(old).capitalize()}: of an earlier state of the screens.**"
         if old
@@ -149,15 +151,18 @@ planted alone is its own wording (a question asked and answered, an answer press
 order) and its vector, which is that of any passage on the topic. `poisonedrag`, `gpt4`, `blind` and
 `counterfact` without the question are plain false statements; planted once, nothing in text or
 vector tells them from true ones, and no list of 200 among 100,000 can hold them. Five of them about
-one question are several wordings of one claim. Honest look-alikes mostly share runs of words, so
-`near-duplicates` puts the groups that lie closest together first; the others lie no closer than
-honest texts about one subject do (this store has people described five times each). The five of
-`blind` and `counterfact` are written as documents of different kinds, and hardly form a group at
-all. Such poison is found with a question at hand (`guard`), from one confirmed passage (`--like`,
-below) or from a wrong answer (`trace`, below). Questions without a mark that run on into lower
-case, and misspellings of two words or fewer, are missed. Of the made triggers half have no gap
-to the passages around them. An edited copy and its original accuse each other, so half of what
-`conflicts` lists is honest."""
+one question are several wordings of one claim, made by one prompt: `same-length` finds them by a
+length that neighbours in this store do not have in common, the gap around them and the words that
+they alone share ([same_length.md](same_length.md): what its weights are worth where they never saw
+the family or the data set). An attacker who varies the lengths evades it and is left to
+`near-duplicates`. The five of `blind` are written as documents of different kinds and those of
+`counterfact` as single sentences of any length, as far from one another as honest texts about one
+subject are; many of their sets are found, and ranked behind honest ones. Such poison is found
+with a question at hand (`guard`), from one confirmed passage (`--like`, below) or from a wrong
+answer (`trace`, below). Questions without a mark that run on into lower case, and misspellings of
+two words or fewer, are missed. Of twenty triggers planted at once, made of few words and orders, a
+third lie so deep among the others that no set of passages has one trigger alone. An edited copy
+and its original accuse each other, so half of what `conflicts` lists is honest."""
 
 
 def _clean(clean: dict[str, Any]) -> str:
