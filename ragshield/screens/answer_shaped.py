@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ragshield.records import Action, Batch, Finding, Passage
+from ragshield.screens.wording_sieve import may_hold
 from ragshield.screens.wordings import load, matches, read, reason_of, together
 
 MIN_SHOWN = 0.25
@@ -43,7 +44,8 @@ class AnswerShaped:
 
     def screen(self, batch: Batch) -> list[Finding]:
         """Findings in the batch's order, at most one per passage; reads no vectors."""
-        found = (self._judge(passage) for passage in batch.passages)
+        may = may_hold([passage.text for passage in batch.passages], (load("answers")["answer"],))
+        found = (self._judge(p) for p, may_be in zip(batch.passages, may, strict=True) if may_be)
         return [finding for finding in found if finding is not None]
 
     def _judge(self, passage: Passage) -> Finding | None:

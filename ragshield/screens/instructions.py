@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import islice
 from typing import ClassVar
 
 from ragshield.records import Action, Batch, Finding, Passage
+from ragshield.screens.wording_sieve import may_hold
 from ragshield.screens.wordings import (
     Match,
     Reading,
     Table,
     load,
     matches,
-    may_match,
     quoted,
     read,
     reason_of,
@@ -64,7 +65,8 @@ class Instructions:
 
     def screen(self, batch: Batch) -> list[Finding]:
         """Findings in the batch's order, at most one per passage; reads no vectors."""
-        found = (self._judge(passage) for passage in batch.passages)
+        may = may_show([passage.text for passage in batch.passages])
+        found = (self._judge(p) for p, may_be in zip(batch.passages, may, strict=True) if may_be)
         return [finding for finding in found if finding is not None]
 
     def _judge(self, passage: Passage) -> Finding | None:
@@ -94,12 +96,14 @@ def signs(text: str) -> list[Match]:
     return found + _in_table(reading, tables["in_table"])
 
 
-def may_show(text: str) -> bool:
-    """Whether a text may show any sign; for asking of many that show none."""
+def may_show(texts: Sequence[str]) -> list[bool]:
+    """Whether each text may show any sign; for asking of many that show none."""
     tables = load("instructions")
-    return text.count("|") >= _MIN_ROWS * _MIN_CELLS or may_match(
-        text, (tables["instruction"], tables["writing"])
-    )
+    may = may_hold(texts, (tables["instruction"], tables["writing"]))
+    return [
+        may_be or text.count("|") >= _MIN_ROWS * _MIN_CELLS
+        for text, may_be in zip(texts, may, strict=True)
+    ]
 
 
 def _in_table(reading: Reading, wordings: Table) -> list[Match]:

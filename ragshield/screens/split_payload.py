@@ -100,13 +100,15 @@ class SplitPayload:
             # One row more: a pair belongs to the part of its first chunk.
             passages = snapshot.passages(range(start, min(stop + 1, len(snapshot))))
             places = [place(p) for p in passages]
+            following = []
             for i in range(stop - start):
                 at = start - part.start + i
                 document[at] = key_of(places[i].document)
                 found = places[i].number
                 index[at] = -1 if found is None else found
                 if i + 1 < len(places) and _follows(places[i], places[i + 1]):
-                    pairs += _joined(start + i, start + i + 1, passages[i], passages[i + 1])
+                    following.append((start + i, start + i + 1, passages[i], passages[i + 1]))
+            pairs += _joined(following)
         return _Reading(document, index, pairs)
 
     def judge(self, snapshot: Snapshot, readings: Sequence[_Reading]) -> list[Finding]:
@@ -122,8 +124,9 @@ class SplitPayload:
             some = apart[start : start + _STEP]
             firsts = snapshot.passages([a for a, _ in some])
             seconds = snapshot.passages([b for _, b in some])
-            for (a, b), one, other in zip(some, firsts, seconds, strict=True):
-                pairs += _joined(a, b, one, other)
+            pairs += _joined(
+                [(a, b, p, q) for (a, b), p, q in zip(some, firsts, seconds, strict=True)]
+            )
         best: dict[int, _Pair] = {}
         for pair in sorted(pairs, key=lambda pair: (-pair.suspicion, pair.first, pair.second)):
             best.setdefault(pair.first, pair)
@@ -165,29 +168,52 @@ def _stored_apart(document: NDArray[np.uint64], index: NDArray[np.int32]) -> lis
     return list(zip(one[follows].tolist(), other[follows].tolist(), strict=True))
 
 
-def _joined(a: int, b: int, first: Passage, second: Passage) -> list[_Pair]:
-    """What two chunks show together and neither alone; at most one pair."""
+class _Border(NamedTuple):
+    """Where one chunk ends and the next begins; `own` is the second with what it repeats."""
+
+    first: int
+    second: int
+    tail: str
+    head: str
+    own: str
+
+    def across(self) -> list[str]:
+        """What stands across it, with a blank and, where a word was cut, without."""
+        near_end, near_start = self.tail[-_BESIDE_CHARS:], self.head[:_BESIDE_CHARS]
+        # A word may have been cut in two as well, but only between two letters.
+        cut_word = self.tail[-1].isalnum() and self.head[0].islower()
+        return [near_end + between + near_start for between in ((" ", "") if cut_word else (" ",))]
+
+
+def _joined(chunks: Sequence[tuple[int, int, Passage, Passage]]) -> list[_Pair]:
+    """What two chunks show together and neither alone; at most one pair of each two."""
+    borders = [border for two in chunks if (border := _border(*two)) is not None]
+    every = [border.across() for border in borders]
+    may = iter(may_show([text for texts in every for text in texts]))
+    found = []
+    for border, texts in zip(borders, every, strict=True):
+        shown = _across(border, [text for text in texts if next(may)])
+        if shown:
+            pairs = [_Pair(border.first, border.second, *strength) for strength in shown]
+            found.append(max(pairs, key=lambda pair: pair.suspicion))
+    return found
+
+
+def _border(a: int, b: int, first: Passage, second: Passage) -> _Border | None:
     tail = first.text[-_RUN_CHARS:].rstrip()
     head = second.text[:_RUN_CHARS].lstrip()
     if not tail or not head:
-        return []
+        return None
     own, head = head, _without_overlap(tail, head)
-    if not head:
-        return []
-    found = [_Pair(a, b, *strength) for strength in _across(tail, head, own)]
-    return [max(found, key=lambda pair: pair.suspicion)] if found else []
+    return _Border(a, b, tail, head, own) if head else None
 
 
-def _across(tail: str, head: str, own: str) -> list[tuple[float, str, str]]:
-    """What stands across the border; `own` is the second text with what it repeats."""
+def _across(border: _Border, texts: Sequence[str]) -> list[tuple[float, str, str]]:
+    """What stands across a border, in those of its texts that may show something."""
     found = []
-    near_end, near_start = tail[-_BESIDE_CHARS:], head[:_BESIDE_CHARS]
-    # A word may have been cut in two as well, but only between two letters.
-    cut_word = tail[-1].isalnum() and head[0].islower()
-    for between in (" ", "") if cut_word else (" ",):
-        across = near_end + between + near_start
-        if not may_show(across):
-            continue
+    tail, head, own = border.tail, border.head, border.own
+    near_end = tail[-_BESIDE_CHARS:]
+    for across in texts:
         shown = signs(across)
         weight = together([match.wording.weight for match in shown])
         if weight < MIN_SHOWN:

@@ -152,15 +152,6 @@ def _met(clause: Clause, said: frozenset[str], text: str) -> bool:
     return any(piece in text for piece in clause.pieces)
 
 
-def may_match(text: str, tables: Sequence[Table]) -> bool:
-    """Whether any wording of these tables is possible; quicker than reading the text."""
-    if not text.isascii():
-        return True
-    said = frozenset(text.translate(_LETTERS).split())
-    lowered = text.lower()
-    return any(table._possible(said, lowered) for table in tables)
-
-
 @dataclass(frozen=True, slots=True)
 class Match:
     """The first place where a wording occurs."""
