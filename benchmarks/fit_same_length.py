@@ -35,6 +35,7 @@ FIT_AT, TOLD_AT = 60, 200
 HONEST_BEFORE = 10
 KINDS = ("five", "trigger")
 NAMES = ("evenness", "gap", "own words", "members")
+SHIPPED = (same_length._EVEN, same_length._GAP, same_length._OWN, same_length._SIZE)
 Weigh: TypeAlias = Callable[[Sequence["Example"]], NDArray[np.float64]]
 
 
@@ -145,10 +146,7 @@ def report(
     fitted_on = {name: given for (name, size), given in found.items() if size == FIT_AT}
     tested_on = {name: given for (name, size), given in found.items() if size == TOLD_AT}
     every = [e for _, given in fitted_on.values() for e in given]
-    shipped = weighed(
-        np.array([same_length._EVEN, same_length._GAP, same_length._OWN, same_length._SIZE]),
-        same_length._OFFSET,
-    )
+    shipped = weighed(np.array(SHIPPED), same_length._OFFSET)
     rows: list[list[Any]] = []
     for name, test in tested_on.items():
         others = [e for f, (_, given) in fitted_on.items() if kin(f) != kin(name) for e in given]
@@ -178,6 +176,7 @@ def report(
     return PAGE.format(
         n=len(honest), n_poison=sum(e.of_poison for e in every),
         weights=", ".join(f"{w:.2f}" for w in weights),
+        shipped=", ".join(f"{w:.1f}" for w in SHIPPED),
         families=table(["family", *head], rows), sets=table(["data set", *head], by_set),
     )  # fmt: skip
 
@@ -197,7 +196,8 @@ PAGE = """# The weights of same-length
 
 `python benchmarks/fit_same_length.py`. Examples: {n:,} even sets of the detection benchmark's
 honest store, and {n_poison} that hold three or more of 60 planted passages. Fitted on all:
-{weights}; the screen has these, rounded.
+{weights}; the screen has {shipped}, fitted
+while sets of three were judged, too, and worth as much without them.
 *Share found*: of 200 planted passages, those in sets that come before the tenth honest set
 (about fifty honest passages, a quarter of an alert budget of 0.2 %), with 95 % intervals
 clustered by question; *fitted without*: the same with weights that never saw the family and its

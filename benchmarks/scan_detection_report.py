@@ -48,7 +48,8 @@ KEPT = """
 `python benchmarks/scan_detection.py --sizes {sizes} --keep scan.json{given}`:
 measured last were {last}; all else is of earlier runs over the same store.{only}{anew}{stale}
 """
-ONLY = " Of these families alone: {families}."
+ONLY = """
+These families alone were drawn anew, and tell the ranking's constants: {families}."""
 ANEW = """
 Judged anew in these draws: {screens}. What the other screens find in them was kept from the
 runs before; they have not changed since, or only in speed, with equal findings.
