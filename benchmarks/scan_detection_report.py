@@ -48,11 +48,13 @@ KEPT = """
 `python benchmarks/scan_detection.py --sizes {sizes} --keep scan.json{given}`:
 measured last were {last}; all else is of earlier runs over the same store.{only}{anew}{stale}
 """
-ONLY = """
-These families alone were drawn anew, and tell the ranking's constants: {families}."""
+ONLY = "\nThese families alone were drawn anew: {families}."
+NOT_HELD_OUT = """
+The ranking's constants were not chosen anew: the column *held out* is empty, and the tables of
+the constants are of an earlier state of the screens."""
 ANEW = """
-Judged anew in these draws: {screens}. What the other screens find in them was kept from the
-runs before; they have not changed since, or only in speed, with equal findings.
+Judged anew in these draws: {screens}. What the other screens find in them
+was kept from the runs before, of an earlier state of these screens.
 """
 _NAMED = {
     "engine": "the whole scan",
@@ -73,7 +75,8 @@ def _kept(kept: dict[str, Any] | None) -> str:
         sizes=" ".join(sizes),
         given="".join(f" {option} {' '.join(names)}" for option, names in given.items() if names),
         last=", ".join([f"the draws of {named}", *(_NAMED[name] for name in kept["again"])]),
-        only=ONLY.format(families=", ".join(only)) if only else "",
+        only=(ONLY.format(families=", ".join(only)) if only else "")
+        + ("" if kept.get("held_out", True) else NOT_HELD_OUT),
         anew=ANEW.format(screens=", ".join(f"`{name}`" for name in anew)) if anew else "",
         stale=f"\n**{' and '.join(old).capitalize()}: of an earlier state of the screens.**"
         if old
