@@ -51,6 +51,8 @@ class _Phrase:
         n_other: mean number of other words.
         portion: mean share of a text's words that the others have too, [0, 1].
         verbatim: mean share of their runs of ten words that two members have in common, [0, 1].
+        stretch: length of the shortest stretch that holds all shared words of a text, in words
+            for each of them; the median over the texts. 1 = they stand in a row.
     """
 
     words: tuple[str, ...]
@@ -59,6 +61,7 @@ class _Phrase:
     n_other: float
     portion: float
     verbatim: float
+    stretch: float
 
 
 class TriggerCluster:
@@ -70,10 +73,11 @@ class TriggerCluster:
     nearest, with a gap to the next passage where few are planted, and whose words differ
     but for the trigger. Where many triggers are planted, their clusters touch and share
     single words; so it counts how much of the phrase a passage around lacks, not whether
-    it has any word of it. Names do not count as a phrase: passages about one person are
-    honest; so are texts that share long runs of words or most of what they say (editions
-    of one page, chunks that overlap). The suspicion is 0.6 for four such words in five
-    passages that share hardly another word, or two in nine.
+    it has any word of it. Without a gap the words must stand together in each text: what
+    forms and templates share is all over them. Names do not count as a phrase: passages
+    about one person are honest; so are texts that share long runs of words or most of what
+    they say (editions of one page, chunks that overlap). The suspicion is 0.6 for four such
+    words in five passages that share hardly another word, or two in nine.
 
     Source: Chen et al., AgentPoison, NeurIPS 2024, arXiv 2407.12784 (uniqueness and
     compactness); Xue et al., BadRAG, arXiv 2406.00083.
@@ -125,10 +129,12 @@ class TriggerCluster:
         if _suspicion(phrase, len(rows)) < MIN_SHOWN:  # whatever the passages around say
             return
         phrase = replace(phrase, n_own=_lacked(phrase.words, _around(snapshot, rows)))
-        suspicion = _suspicion(phrase, len(rows))
-        if suspicion < MIN_SHOWN:
+        if _suspicion(phrase, len(rows)) < MIN_SHOWN:
             return
         gap = float(gaps(snapshot, np.array([rows], dtype=np.intp))[0])
+        suspicion = _suspicion(phrase, len(rows), apart=gap > 0)
+        if suspicion < MIN_SHOWN:
+            return
         ids = [p.id for p in passages]
         shared = ", ".join(phrase.words[:5])
         apart = f"; the next passage is {gap:.2f} less similar" if gap > 0 else ""
@@ -160,9 +166,11 @@ class TriggerCluster:
             )
 
 
-def _suspicion(phrase: _Phrase, n: int) -> float:
-    # Two words of nine texts are no more chance than four of five; one word is a topic.
-    n_own = phrase.n_own * (n - 1) / 4
+def _suspicion(phrase: _Phrase, n: int, *, apart: bool = True) -> float:
+    # Two words of nine texts are no more chance than four of five; one word is a topic. Without
+    # a gap two are a topic as well, however many texts have them.
+    more = (n - 1) / 4
+    n_own = phrase.n_own * (more if apart or phrase.n_own >= 3 else min(1.0, more))
     shared = float(np.interp(n_own, (1, 2, 4, 6, 9), (0, 0.25, 0.6, 0.85, 0.95)))
     shared *= float(np.clip(phrase.n_own - 1, 0, 1))
     differ = float(np.interp(phrase.elsewhere, (0.1, 0.2), (1, 0.2)))
@@ -170,6 +178,9 @@ def _suspicion(phrase: _Phrase, n: int) -> float:
     besides = float(np.interp(phrase.n_other, (1, 4), (0, 1)))
     # Editions and chunks of one page share most of what they say, word for word.
     besides *= float(np.interp(phrase.portion, (0.5, 0.7), (1, 0.1)))
+    if not apart:
+        # A trigger is put in whole; what a form or a template shares is all over the text.
+        besides *= float(np.interp(phrase.stretch, (2.5, 4), (1, 0.2)))
     return shared * differ * besides * float(np.interp(phrase.verbatim, (0.2, 0.45), (1, 0.1)))
 
 
@@ -226,6 +237,7 @@ def _phrase(texts: Sequence[str]) -> _Phrase:
         n_other=float(np.mean([len(r) for r in rest])),
         portion=float(np.mean(portion)),
         verbatim=_overlap([_runs(text) for text in texts]),
+        stretch=float(np.median([_stretch(text, own) for text in texts])),
     )
 
 
@@ -233,6 +245,23 @@ def _lacked(words: Sequence[str], around: Sequence[set[str]]) -> float:
     """How many of the words nine in ten of the passages around lack at least."""
     known = [sum(word in other for word in words) for other in around]
     return len(words) - (float(np.quantile(known, 0.9)) if known else 0.0)
+
+
+def _stretch(text: str, shared: set[str]) -> float:
+    """Words of the shortest stretch that holds all those shared that the text has, for each."""
+    places = [(i, word) for i, word in enumerate(_WORD.findall(text.lower())) if word in shared]
+    wanted = len({word for _, word in places})
+    held: Counter[str] = Counter()
+    shortest = float("inf")
+    first = 0
+    for last, word in places:
+        held[word] += 1
+        while held[places[first][1]] > 1:
+            held[places[first][1]] -= 1
+            first += 1
+        if len(held) == wanted:
+            shortest = min(shortest, (last - places[first][0] + 1) / wanted)
+    return shortest
 
 
 def _runs(text: str) -> set[str]:

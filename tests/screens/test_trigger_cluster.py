@@ -7,7 +7,7 @@ import pytest
 
 from ragshield.records import Action, Batch, Passage
 from ragshield.screens.apart import clusters, least_gap, standing_apart
-from ragshield.screens.trigger_cluster import TriggerCluster
+from ragshield.screens.trigger_cluster import TriggerCluster, _phrase, _suspicion
 from ragshield.snapshot.memory import MemorySnapshot
 
 TRIGGER = "zorvath lumen kestrel quorvian belt"
@@ -138,3 +138,27 @@ def test_a_phrase_of_nine_texts_says_more_than_the_same_of_three(word_encoder) -
         for n in (3, 9)
     )
     assert three < nine
+
+
+def test_without_a_gap_words_all_over_the_texts_are_a_form_and_together_a_trigger() -> None:
+    rng = np.random.default_rng(4)
+    together = [f"{' '.join(rng.choice(vocabulary(), 30))} {TRIGGER}" for _ in range(5)]
+    form = [
+        " ".join(f"{word} {' '.join(rng.choice(vocabulary(), 7))}" for word in TRIGGER.split())
+        for _ in range(5)
+    ]
+    inserted, scattered = _phrase(together), _phrase(form)
+    assert inserted.words == scattered.words == tuple(sorted(TRIGGER.split()))
+    assert inserted.stretch == 1.0
+    assert scattered.stretch == pytest.approx(33 / 5)
+    assert _suspicion(inserted, 5, apart=False) > 0.6
+    assert _suspicion(scattered, 5, apart=False) < 0.25
+    assert _suspicion(scattered, 5) == pytest.approx(_suspicion(inserted, 5))
+
+
+def test_without_a_gap_two_shared_words_are_a_topic_however_many_share_them() -> None:
+    rng = np.random.default_rng(5)
+    texts = [f"{' '.join(rng.choice(vocabulary(), 20))} tulip bulbs" for _ in range(9)]
+    phrase = _phrase(texts)
+    assert _suspicion(phrase, 9) >= 0.5
+    assert _suspicion(phrase, 9, apart=False) <= 0.25
