@@ -110,12 +110,13 @@ def test_constants_are_chosen_by_other_families_and_put_back() -> None:
         methods: dict[str, object] = {"HubScan's hubness": {}}
         return {
             "family": family, "kind": "one", "n_store": 100_000,
-            "methods": methods, "findings": findings,
+            "methods": methods, "findings": findings, "peers": True,
         }  # fmt: skip
 
     rows = [row("a", 0.9, 0.5), row("b", 0.9, 0.5), row("c", 0.5, 0.9)]
     lenient = Constants(0.5, 0.5, 0.5)
-    found = held_out(rows, [lenient, CHOSEN])
+    found = held_out([*rows, row("d", 0.9, 0.9) | {"peers": False}], [lenient, CHOSEN])
+    assert set(found["families"]) == {"a / one", "b / one", "c / one"}
     assert found["families"]["a / one"]["constants"][1] == CHOSEN.habitual
     assert found["families"]["a / one"]["recall"] == [1.0, 1.0, 1.0]
     assert CHOSEN.habitual == rarity._HABITUAL
