@@ -24,7 +24,7 @@ from sklearn.linear_model import LogisticRegression
 
 from ragshield.intervals import clustered_rate
 from ragshield.screens import same_length
-from ragshield.screens.apart import gaps
+from ragshield.screens.apart import READ_CHARS, gaps, words_around
 from ragshield.screens.lengths import UsualLengths, even_sets
 from ragshield.screens.likeness import common_ground
 from ragshield.screens.neighbours import usual_similarity
@@ -69,8 +69,8 @@ def examples(store: Store, n_words: NDArray[np.int32], draw: Draw | None = None)
         if draw is not None and not keys:
             continue
         array = np.array([rows], dtype=np.intp)
-        texts = [p.text[: same_length._READ_CHARS] for p in store.passages(rows)]
-        own = same_length._own_words(texts, same_length._around(store, rows))
+        texts = [p.text[:READ_CHARS] for p in store.passages(rows)]
+        own = same_length._own_words(texts, words_around(store, rows))
         signs = (
             float(np.clip(usual.evenness(n_words[array])[0], -1, 5)),
             float(np.clip(gaps(store, array)[0] / near.spread[0], -1.3, same_length._WIDEST)),

@@ -14,7 +14,7 @@ import typer
 
 from ragshield.cli.console import err, out
 from ragshield.cli.forget_plan import TrustConfig
-from ragshield.cli.unsearchable import what_to_do
+from ragshield.cli.unsearchable import OutOfScope, what_to_do
 from ragshield.errors import UsageError
 from ragshield.stores.passwords import masked
 from ragshield.text import visible
@@ -42,15 +42,7 @@ def purge(
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Purge without asking.", show_default=False)
     ] = False,
-    out_of_scope: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--out-of-scope",
-            metavar="WORDS",
-            help="Words for an unsearchable place that you see to; repeat for more.",
-            show_default=False,
-        ),
-    ] = None,
+    out_of_scope: OutOfScope = None,
     format_: Annotated[Format, typer.Option("--format", help="text to read, or json.")] = (
         Format.TEXT
     ),

@@ -14,7 +14,7 @@ import typer
 
 from ragshield.cli.console import err, out
 from ragshield.cli.forget_plan import TrustConfig
-from ragshield.cli.unsearchable import how_merged, what_to_do
+from ragshield.cli.unsearchable import OutOfScope, how_merged, what_to_do
 from ragshield.stores.passwords import masked
 from ragshield.text import cut, visible
 
@@ -44,14 +44,7 @@ def reverify(
         Path | None,
         typer.Option("--key", help="The operator's public key.", show_default=False),
     ] = None,
-    out_of_scope: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--out-of-scope",
-            help="Words for an unsearchable place that you see to; repeat for more.",
-            show_default=False,
-        ),
-    ] = None,
+    out_of_scope: OutOfScope = None,
     format_: Annotated[Format, typer.Option("--format", help="text to read, or json.")] = (
         Format.TEXT
     ),

@@ -6,6 +6,19 @@ import re
 import shlex
 from collections.abc import Sequence
 from textwrap import wrap
+from typing import Annotated
+
+import typer
+
+OutOfScope = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--out-of-scope",
+        metavar="WORDS",
+        help="Words for an unsearchable place that you see to; repeat for more.",
+        show_default=False,
+    ),
+]
 
 SEE_TO_IT = (
     "No search reaches what is NOT_TESTED here. Once you have seen to it otherwise (programs "

@@ -9,6 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ragshield.protocols import Nearest, Snapshot
+from ragshield.text import content_words
+
+READ_CHARS = 4000
+"""How much of a passage is read for the words that a set of passages shares."""
 
 _SAMPLE = 2000
 _MIN_SAMPLE = 40
@@ -95,6 +99,13 @@ def gaps(snapshot: Snapshot, rows: NDArray[np.intp]) -> NDArray[np.float64]:
     outside = np.where(inside, -2.0, near.similarity.reshape(m, size, -1)).max(axis=2)
     found: NDArray[np.float64] = np.median(similarity.min(axis=2) - outside, axis=1)
     return found
+
+
+def words_around(snapshot: Snapshot, rows: Sequence[int]) -> list[set[str]]:
+    """Content words of each passage that is among the neighbours of a set, but not of it."""
+    near = snapshot.nearest(rows).rows
+    others = sorted({int(row) for row in near.ravel() if row >= 0} - set(rows))
+    return [set(content_words(p.text[:READ_CHARS])) for p in snapshot.passages(others)]
 
 
 def _largest_gaps(nearest: Nearest) -> tuple[NDArray[np.intp], NDArray[np.float32]]:

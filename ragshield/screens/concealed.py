@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from urllib.parse import unquote
 
-from ragshield.screens.wordings import LOOK_ALIKES
+from ragshield.screens.wordings import LOOK_ALIKE, LOOK_ALIKES
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,6 @@ _HEX = re.compile(r"(?<![0-9A-Za-z])(?:0x)?(?:[0-9a-fA-F]{2}){16,100000}(?![0-9A
 _ESCAPED = re.compile(r"(?:\\x[0-9a-fA-F]{2}){12,4000}|(?:\\u00[0-9a-fA-F]{2}){12,4000}")
 _ENTITIES = re.compile(r"(?:&#(?:x[0-9a-f]{2}|\d{2,3});){12,4000}", re.I)
 _PERCENT = re.compile(r"(?:%[2-7][0-9a-fA-F]){12,4000}")
-_LOOK_ALIKE = re.compile(f"[{''.join(LOOK_ALIKES)}]")
 _SHORTEST_CODE = 24
 """Fewest characters, none of them a blank, that any of these patterns match."""
 _SPEECH = re.compile(r"[A-Za-z]{2,}")
@@ -143,7 +142,7 @@ def _characters(text: str) -> Iterator[Concealed]:
 
 def _letters(text: str) -> Iterator[Concealed]:
     mixed = []
-    disguised = _LOOK_ALIKE.search(text) is not None
+    disguised = LOOK_ALIKE.search(text) is not None
     cyrillic = disguised and len(_CYRILLIC_WORD.findall(text)) >= _PROSE_WORDS
     for match in _WORD.finditer(text) if disguised else ():
         word = match.group()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ragshield.protocols import Snapshot
 from ragshield.records import Action, Batch, Finding
-from ragshield.screens.apart import gaps
+from ragshield.screens.apart import READ_CHARS, gaps, words_around
 from ragshield.screens.groups import group_id
 from ragshield.screens.lengths import LARGEST, SMALLEST, UsualLengths, even_sets
 from ragshield.screens.likeness import common_ground
@@ -28,7 +28,6 @@ TAXONOMY = ("AML.T0070", "LLM04:2025", "LLM08:2025", "LLM05:2026", "LLM09:2026")
 """MITRE ATLAS RAG Poisoning; OWASP data poisoning and embedding weaknesses, with the year."""
 
 _MIN_STORE = 200
-_READ_CHARS = 4000
 _LEAST_WORDS = 8
 _MOST_OWN = 8
 _WIDEST = 2.6
@@ -115,8 +114,8 @@ class SameLength:
         rows = one.rows
         lengths = [int(n_words[row]) for row in rows]
         passages = snapshot.passages(rows)
-        texts = [p.text[:_READ_CHARS] for p in passages]
-        shared = _own_words(texts, _around(snapshot, rows))
+        texts = [p.text[:READ_CHARS] for p in passages]
+        shared = _own_words(texts, words_around(snapshot, rows))
         verbatim = common_ground(texts).verbatim
         # Editions and filled-in forms share runs of words; who rewords a claim avoids them.
         suspicion = float(_suspicion(one.even, len(rows), one.gap / unit, len(shared)))
@@ -189,12 +188,6 @@ def _standing_out(snapshot: Snapshot, n_words: NDArray[np.int32], near: Backgrou
                 for i in np.flatnonzero(shown)
             ]
     return sorted(found)
-
-
-def _around(snapshot: Snapshot, rows: Sequence[int]) -> list[set[str]]:
-    near = snapshot.nearest(rows).rows
-    others = sorted({int(row) for row in near.ravel() if row >= 0} - set(rows))
-    return [set(content_words(p.text[:_READ_CHARS])) for p in snapshot.passages(others)]
 
 
 def _own_words(texts: Sequence[str], around: Sequence[set[str]]) -> list[str]:

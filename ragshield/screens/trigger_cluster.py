@@ -13,7 +13,15 @@ import numpy as np
 
 from ragshield.protocols import Snapshot
 from ragshield.records import Action, Batch, Finding
-from ragshield.screens.apart import Apart, clusters, gaps, least_gap, standing_apart
+from ragshield.screens.apart import (
+    READ_CHARS,
+    Apart,
+    clusters,
+    gaps,
+    least_gap,
+    standing_apart,
+    words_around,
+)
 from ragshield.screens.groups import group_id
 from ragshield.screens.lengths import STEP
 from ragshield.screens.neighbours import (
@@ -33,7 +41,6 @@ MIN_SHOWN = 0.25
 TAXONOMY = ("AML.T0066", "AML.T0051.002", "LLM04:2025", "LLM08:2025", "LLM05:2026", "LLM09:2026")
 """MITRE ATLAS Retrieval Content Crafting, Triggered Prompt Injection; OWASP, with the year."""
 
-_READ_CHARS = 4000
 _RUN = 10
 _NEAR = 6
 _LARGEST = 12
@@ -122,13 +129,13 @@ class TriggerCluster:
 
     def _judge(self, snapshot: Snapshot, rows: tuple[int, ...]) -> Iterator[tuple[int, Finding]]:
         passages = snapshot.passages(rows)
-        texts = [p.text[:_READ_CHARS] for p in passages]
+        texts = [p.text[:READ_CHARS] for p in passages]
         if not _may_share(texts):
             return
         phrase = _phrase(texts)
         if _suspicion(phrase, len(rows)) < MIN_SHOWN:  # whatever the passages around say
             return
-        phrase = replace(phrase, n_own=_lacked(phrase.words, _around(snapshot, rows)))
+        phrase = replace(phrase, n_own=_lacked(phrase.words, words_around(snapshot, rows)))
         if _suspicion(phrase, len(rows)) < MIN_SHOWN:
             return
         gap = float(gaps(snapshot, np.array([rows], dtype=np.intp))[0])
@@ -198,12 +205,6 @@ def _nearest_sets(snapshot: Snapshot) -> list[tuple[int, ...]]:
     links = mutual(joined(found), len(snapshot))
     groups = linked_groups(links, cut=cut, largest=_LARGEST, step=STEP)
     return [tuple(group) for group in groups if 3 <= len(group) <= _LARGEST]
-
-
-def _around(snapshot: Snapshot, rows: Sequence[int]) -> list[set[str]]:
-    near = snapshot.nearest(rows).rows
-    others = sorted({int(row) for row in near.ravel() if row >= 0} - set(rows))
-    return [set(content_words(p.text[:_READ_CHARS])) for p in snapshot.passages(others)]
 
 
 def _may_share(texts: Sequence[str]) -> bool:

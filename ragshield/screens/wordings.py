@@ -44,7 +44,9 @@ LOOK_ALIKES: Mapping[str, str] = dict(
     )
 )
 _FOLD = str.maketrans(dict(LOOK_ALIKES))
-_LOOK_ALIKE = re.compile(f"[{''.join(LOOK_ALIKES)}]")
+LOOK_ALIKE = re.compile(f"[{''.join(LOOK_ALIKES)}]")
+"""Any of these letters."""
+
 _MIXED_WORD = re.compile("[A-Za-z\u0261\u0370-\u04ff\u0501\u051b]+")
 
 
@@ -181,7 +183,7 @@ def _read(text: str) -> Reading:
             text = _BLANKS.sub(" ", text)
     else:
         text = unicodedata.normalize("NFKC", _UNSEEN.sub("", text)).translate(_STRAIGHT)
-        if _LOOK_ALIKE.search(text):
+        if LOOK_ALIKE.search(text):
             text = _MIXED_WORD.sub(_folded, text)
         text = _BLANKS.sub(" ", text)
         vocabulary = frozenset(folded(" ".join(_VOCABULARY.findall(text))).split())
